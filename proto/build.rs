@@ -1,0 +1,25 @@
+//! Compiles `schema/` with a pure-Rust protobuf compiler: nothing to install.
+
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=schema");
+    let mut files = Vec::new();
+    collect(Path::new("schema"), &mut files)?;
+    files.sort();
+    let descriptors = protox::compile(files, ["schema"])?;
+    prost_build::Config::new().compile_fds(descriptors)?;
+    Ok(())
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

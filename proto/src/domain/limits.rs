@@ -1,0 +1,103 @@
+//! Every number that bounds something from outside, with its reason.
+
+use std::time::Duration;
+
+/// Longest repository name. The spec asks clients to stay below 255 including the host name.
+pub const REPOSITORY_NAME_MAX: usize = 255;
+/// Longest tag (distribution spec: 128).
+pub const TAG_MAX: usize = 128;
+/// Longest media type we store. RFC 6838 allows 127 + 1 + 127.
+pub const MEDIA_TYPE_MAX: usize = 255;
+/// Longest region name: a DNS label, because regions show up in host names.
+pub const REGION_NAME_MAX: usize = 63;
+/// Longest registry or upstream name (management contract).
+pub const NAME_MAX: usize = 255;
+/// Longest upstream URL (management contract).
+pub const UPSTREAM_URL_MAX: usize = 255;
+/// Longest user name or password of an upstream (management contract).
+pub const CREDENTIAL_MAX: usize = 510;
+/// Most upstreams of one registry by default (management contract).
+pub const UPSTREAMS_PER_REGISTRY: usize = 20;
+
+/// Largest manifest, cached or passed on. The spec asks registries to take at least 4 MiB; larger ones are refused by
+/// every common registry, so that a hostile upstream cannot make us hold more.
+pub const MANIFEST_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Most descriptors kept of one manifest. The largest real indexes have a few hundred; a 4 MiB manifest could name 40,000.
+pub const MANIFEST_DESCRIPTORS_MAX: usize = 4096;
+/// Largest blob. Model and dataset images reach tens of GiB; 512 GiB stops an endless body.
+pub const BLOB_MAX_BYTES: u64 = 512 * 1024 * 1024 * 1024;
+/// Longest upstream `ETag` kept for the record.
+pub const UPSTREAM_ETAG_MAX: usize = 256;
+
+/// Largest request target we parse: a registry path is at most 255 + 128 + a few words, `ns` and paging included.
+pub const REQUEST_TARGET_MAX: usize = 4096;
+/// Largest header block of a request to us. Bearer tokens of CI providers reach 8 KiB.
+pub const REQUEST_HEADERS_MAX_BYTES: usize = 32 * 1024;
+/// Most header fields of a request to us.
+pub const REQUEST_HEADERS_MAX: usize = 100;
+/// How long a client may take to send its request head. Stops idle half-requests from holding sockets.
+pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Part of a blob that is held back until its digest is verified: enough that a client cannot take a
+/// wrong body for a whole one, little enough that nobody waits for it.
+pub const VERIFY_HOLD_BACK: u64 = 64 * 1024;
+/// Unit in which blobs are checked and held in memory. Divides a hot 2 GB layer into 500 pieces.
+pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+/// Memory a single fill's spool may hold before it goes to disk. Small layers never touch the disk.
+pub const SPOOL_MEMORY_PER_FILL: u64 = 4 * 1024 * 1024;
+/// Memory all spools together may hold.
+pub const SPOOL_MEMORY_TOTAL: u64 = 64 * 1024 * 1024;
+
+/// Memory tier for blobs, unless configured.
+pub const BLOB_MEMORY_DEFAULT: u64 = 256 * 1024 * 1024;
+/// Memory tier for manifests, unless configured: apart, so that layers never evict them.
+pub const MANIFEST_MEMORY_DEFAULT: u64 = 64 * 1024 * 1024;
+/// Rows of metadata a gateway keeps in memory (tags, rights): some 300 bytes each.
+pub const METADATA_ROWS_IN_MEMORY: u64 = 100_000;
+
+/// Headers leave by then where the size is known. containerd gives up after 30 s without headers.
+pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+/// TCP and TLS to an upstream. Above one lost SYN (3 s), below a client's patience.
+pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// From request to response headers of an upstream, for what nothing is cached of.
+pub const UPSTREAM_HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same where a stale copy is at hand: a pull must not wait for a dead upstream.
+pub const UPSTREAM_STALE_DEADLINE: Duration = Duration::from_secs(2);
+/// Longest silence inside an upstream's body. Idle, never total: a large layer may take hours.
+pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Redirects followed for one request (registries send one or two).
+pub const UPSTREAM_REDIRECTS_MAX: usize = 5;
+/// Largest answer of a token endpoint. Real ones have 1 to 8 KiB.
+pub const TOKEN_ANSWER_MAX_BYTES: usize = 256 * 1024;
+/// Error bodies of upstreams are read this far for their code.
+pub const UPSTREAM_ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
+/// Lifetime of a token whose answer names none (token spec).
+pub const TOKEN_DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+/// Tokens kept: one per (realm, service, scope, identity).
+pub const TOKENS_IN_MEMORY: u64 = 10_000;
+/// Attempts to continue one body that broke off. Each starts where the last ended, so progress resets nothing.
+pub const FILL_RESUMES_MAX: u32 = 10;
+/// First pause before such an attempt; doubles each time.
+pub const FILL_RESUME_BACKOFF: Duration = Duration::from_millis(100);
+/// Longest such pause.
+pub const FILL_RESUME_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Validity of a tag unless configured (management contract: 24 h).
+pub const TAG_VALIDITY_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+/// How long after its validity a tag is served while its upstream fails.
+pub const STALE_IF_ERROR_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long after it vanished upstream a tag is served (`on_not_found = stale`).
+pub const STALE_IF_NOT_FOUND: Duration = Duration::from_secs(24 * 3600);
+/// How long "not here" is remembered: a burst of jobs asks once, a newly pushed image shows up soon.
+pub const NOT_HERE_MEMORY: Duration = Duration::from_secs(10);
+/// How long a failed revalidation is remembered, so that a dead upstream costs one short wait, not one per pull.
+pub const FAULT_MEMORY: Duration = Duration::from_secs(5);
+/// `Retry-After` on 503 and 504 when the upstream named none.
+pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
+
+/// How often access counts are sent to the metadata.
+pub const TOUCH_EVERY: Duration = Duration::from_secs(5);
+/// Distinct entries counted between two sends; beyond it, counts are sent early.
+pub const TOUCH_BATCH_MAX: usize = 10_000;
+/// Wait for running streams after SIGTERM, unless configured.
+pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);

@@ -1,0 +1,168 @@
+//! The in-memory twin: the same state machine over a `BTreeMap`, for tests of everything above the seam.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::{Consistency, Hub, Leases, MetaError, MetaStore, Watch};
+use crate::clock::Clock;
+use crate::domain::configuration::Configuration;
+use crate::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
+use crate::domain::epoch::Revision;
+use crate::domain::image::{RepositoryName, Tag};
+use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, GatewayId, LeaseKey, SessionId};
+use crate::domain::registry::{RegionId, UpstreamId};
+use crate::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
+use crate::state::read::{self, ContentQuery, ContentView, TagView};
+use crate::state::rows::{Row, Rows, RowsError, RowsMut};
+use crate::state::table::Table;
+
+/// Rows in a map.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemoryRows(BTreeMap<(Table, Vec<u8>), Vec<u8>>);
+
+impl Rows for MemoryRows {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, RowsError> {
+        Ok(self.0.get(&(table, key.to_vec())).cloned())
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, RowsError> {
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded((table, after.to_vec())),
+            _ => Bound::Included((table, prefix.to_vec())),
+        };
+        Ok(self
+            .0
+            .range((start, Bound::Unbounded))
+            .take_while(|((of, key), _)| *of == table && key.starts_with(prefix))
+            .take(limit)
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect())
+    }
+}
+
+impl RowsMut for MemoryRows {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), RowsError> {
+        self.0.insert((table, key.to_vec()), value.to_vec());
+        Ok(())
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), RowsError> {
+        self.0.remove(&(table, key.to_vec()));
+        Ok(())
+    }
+}
+
+/// Metadata in memory: linearizable by one lock, gone with the process. Sessions never expire by themselves.
+pub struct InMemoryMeta {
+    clock: Arc<dyn Clock>,
+    state: Mutex<(MemoryRows, Revision)>,
+    hub: Hub,
+    outage: std::sync::atomic::AtomicBool,
+}
+
+impl InMemoryMeta {
+    /// Empty metadata.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            state: Mutex::default(),
+            hub: Hub::new(1024, Revision(0)),
+            outage: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// While `out`, every call answers [`MetaError::Unavailable`].
+    pub fn set_outage(&self, out: bool) {
+        self.outage.store(out, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut (MemoryRows, Revision)) -> Result<T, RowsError>) -> Result<T, MetaError> {
+        if self.outage.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(MetaError::Unavailable("outage set by the test".to_owned()));
+        }
+        let mut state = self.state.lock().expect("a test that panicked while it held the metadata has failed already");
+        act(&mut state).map_err(|error| MetaError::Damaged(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl MetaStore for InMemoryMeta {
+    async fn configuration(&self, _: Consistency) -> Result<Configuration, MetaError> {
+        self.with(|(rows, revision)| read::configuration(rows, *revision))
+    }
+
+    async fn tag(&self, key: &TagKey, _: Consistency) -> Result<TagView, MetaError> {
+        self.with(|(rows, _)| read::tag(rows, key))
+    }
+
+    async fn tag_entry(
+        &self,
+        upstream: UpstreamId,
+        repository: &RepositoryName,
+        tag: &Tag,
+        _: Consistency,
+    ) -> Result<Option<TagEntry>, MetaError> {
+        self.with(|(rows, _)| read::tag_entry(rows, upstream, repository, tag))
+    }
+
+    async fn content(&self, query: &ContentQuery, _: Consistency) -> Result<ContentView, MetaError> {
+        self.with(|(rows, revision)| read::content(rows, query, *revision))
+    }
+
+    async fn usage(&self, entry: &EntryRef, _: Consistency) -> Result<Option<Usage>, MetaError> {
+        self.with(|(rows, _)| read::usage(rows, entry))
+    }
+
+    async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {
+        let proposal = Proposal { at: self.clock.now(), command };
+        let applied = self.with(|(rows, revision)| {
+            revision.0 += 1;
+            let applied = crate::state::apply(rows, &proposal, *revision)?;
+            for change in &applied.changes {
+                self.hub.publish(change.clone());
+            }
+            Ok(applied)
+        })?;
+        Ok(applied.outcome?)
+    }
+
+    async fn watch(&self, after: Revision) -> Result<Watch, MetaError> {
+        self.hub.watch(after)
+    }
+}
+
+#[async_trait]
+impl Leases for InMemoryMeta {
+    async fn open_session(
+        &self,
+        gateway: &GatewayId,
+        region: &RegionId,
+        address: &str,
+    ) -> Result<SessionId, MetaError> {
+        super::open_session(self, gateway, region, address).await
+    }
+
+    async fn keep_alive(&self, session: SessionId) -> Result<(), MetaError> {
+        let open = self.with(|(rows, _)| read::sessions(rows))?;
+        if open.iter().any(|(id, _)| *id == session) { Ok(()) } else { Err(Refusal::NoSession.into()) }
+    }
+
+    async fn close_session(&self, session: SessionId) -> Result<(), MetaError> {
+        self.propose(Command::EndSessions(vec![session])).await.map(drop)
+    }
+
+    async fn acquire(&self, request: AcquireRequest) -> Result<Acquired, MetaError> {
+        super::acquire(self, request).await
+    }
+
+    async fn complete(&self, completion: Completion) -> Result<Recorded, MetaError> {
+        super::complete(self, completion).await
+    }
+
+    async fn release(&self, key: &LeaseKey, token: FencingToken) -> Result<(), MetaError> {
+        self.propose(Command::Release { key: key.clone(), token }).await.map(drop)
+    }
+}

@@ -1,0 +1,95 @@
+//! Applied changes as ordered, resumable streams. A slow watcher is dropped, never waited for.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use tokio::sync::broadcast;
+
+use super::MetaError;
+use crate::domain::epoch::Revision;
+use crate::state::command::Change;
+
+/// Where a host of the state machine publishes what it applied.
+#[derive(Debug)]
+pub struct Hub {
+    window: Mutex<Window>,
+    sender: broadcast::Sender<Change>,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct Window {
+    /// The latest changes, oldest first.
+    changes: VecDeque<Change>,
+    /// Changes at or below this revision are no longer kept.
+    compacted: Revision,
+}
+
+/// One watcher's stream.
+#[derive(Debug)]
+pub struct Watch {
+    backlog: VecDeque<Change>,
+    receiver: broadcast::Receiver<Change>,
+}
+
+impl Hub {
+    /// A hub that keeps the last `capacity` changes and knows none up to `compacted`.
+    pub fn new(capacity: usize, compacted: Revision) -> Self {
+        let (sender, _) = broadcast::channel(capacity);
+        Self { window: Mutex::new(Window { changes: VecDeque::new(), compacted }), sender, capacity }
+    }
+
+    fn window(&self) -> std::sync::MutexGuard<'_, Window> {
+        // A panic while holding the lock cannot leave a half-written window: every section only pushes and pops.
+        self.window.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Publishes a change; the revisions of successive calls never decrease.
+    pub fn publish(&self, change: Change) {
+        let mut window = self.window();
+        window.changes.push_back(change.clone());
+        if window.changes.len() > self.capacity
+            && let Some(oldest) = window.changes.pop_front()
+        {
+            window.compacted = oldest.revision;
+        }
+        // Sent under the lock, so that a watcher that starts now has it either in its backlog or in its receiver.
+        let _ = self.sender.send(change);
+    }
+
+    /// Forgets everything up to `revision`, as after a snapshot was installed. Watchers that were behind it are told.
+    pub fn compact(&self, revision: Revision) {
+        let mut window = self.window();
+        window.changes.clear();
+        window.compacted = revision;
+    }
+
+    /// Every change after `after`.
+    ///
+    /// # Errors
+    /// [`MetaError::Compacted`] where some of them are no longer kept.
+    pub fn watch(&self, after: Revision) -> Result<Watch, MetaError> {
+        let window = self.window();
+        if after < window.compacted {
+            return Err(MetaError::Compacted);
+        }
+        let backlog = window.changes.iter().filter(|change| change.revision > after).cloned().collect();
+        Ok(Watch { backlog, receiver: self.sender.subscribe() })
+    }
+}
+
+impl Watch {
+    /// The next change.
+    ///
+    /// # Errors
+    /// [`MetaError::Compacted`] where this watcher was too slow; [`MetaError::Unavailable`] where the host is gone.
+    pub async fn next(&mut self) -> Result<Change, MetaError> {
+        if let Some(change) = self.backlog.pop_front() {
+            return Ok(change);
+        }
+        self.receiver.recv().await.map_err(|error| match error {
+            broadcast::error::RecvError::Lagged(_) => MetaError::Compacted,
+            broadcast::error::RecvError::Closed => MetaError::Unavailable("the node has stopped".to_owned()),
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! The metadata state machine, pure: no clock, no I/O, no async. Time arrives inside the proposal, rows through a trait.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`table`] | the table of everything persisted: stable ids, keys, value types |
+//! | [`rows`] | ordered byte rows, as a host provides them, and typed access to them |
+//! | [`command`] | commands and what they answer |
+//! | `configuration` | groups, registries, upstreams, tokens |
+//! | `leases` | sessions and leases |
+//! | `entries` | locations, rights, tags, routes, usage |
+//! | [`read`] | queries over the same rows |
+
+pub mod command;
+mod configuration;
+mod entries;
+mod leases;
+pub mod read;
+pub mod rows;
+pub mod table;
+
+use crate::domain::epoch::Revision;
+use command::{Applied, Change, Changed, Command, Outcome, Proposal, Refusal};
+use rows::{Counters, RowsError, RowsMut, load, store};
+use table::Table;
+
+/// What a keyspace's rules decide on: the rows, and the point in history at which they decide.
+struct Context<'a> {
+    rows: &'a mut dyn RowsMut,
+    index: Revision,
+    counters: Counters,
+    changes: Vec<Change>,
+}
+
+impl Context<'_> {
+    /// Notes a change of configuration at this revision.
+    fn configuration_changed(&mut self) {
+        self.counters.configuration = self.index;
+        self.changed(Changed::Configuration);
+    }
+
+    fn changed(&mut self, what: Changed) {
+        self.changes.push(Change { revision: self.index, what });
+    }
+}
+
+/// Either the host's rows failed, or the rules refused.
+enum Stop {
+    Rows(RowsError),
+    Refused(Refusal),
+}
+
+impl From<RowsError> for Stop {
+    fn from(error: RowsError) -> Self {
+        Self::Rows(error)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Applies one proposal at log index `index`. Two replicas given the same proposals in the same order hold the same rows.
+///
+/// A refusal leaves every row but the counters as it was: each rule decides before it writes.
+///
+/// # Errors
+/// Only where the host's rows fail; the host must then stop, for its state is not the log's any more.
+pub fn apply(rows: &mut dyn RowsMut, proposal: &Proposal, index: Revision) -> Result<Applied, RowsError> {
+    let mut counters: Counters = load(rows, Table::Counters, table::COUNTERS_KEY)?.unwrap_or_default();
+    counters.now = counters.now.max(proposal.at);
+    let mut context = Context { rows, index, counters, changes: Vec::new() };
+    let outcome = match dispatch(&mut context, &proposal.command) {
+        Ok(outcome) => Ok(outcome),
+        Err(Stop::Refused(refusal)) => Err(refusal),
+        Err(Stop::Rows(error)) => return Err(error),
+    };
+    let Context { rows, counters, changes, .. } = context;
+    store(rows, Table::Counters, table::COUNTERS_KEY, &counters)?;
+    Ok(Applied { outcome, changes })
+}
+
+fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Outcome, Stop> {
+    match command {
+        Command::Bootstrap(bootstrap) => configuration::bootstrap(context, bootstrap),
+        Command::UpdateUpstream { id, settings } => configuration::update_upstream(context, *id, settings),
+        Command::PurgeUpstream(id) => configuration::purge_upstream(context, *id),
+        Command::PutToken(token) => configuration::put_token(context, token),
+        Command::OpenSession { gateway, region, address } => leases::open_session(context, gateway, region, address),
+        Command::EndSessions(ids) => leases::end_sessions(context, ids),
+        Command::Acquire(request) => leases::acquire(context, request),
+        Command::Release { key, token } => leases::release(context, key, *token),
+        Command::Complete(completion) => entries::complete(context, completion),
+        Command::EarnRight(earned) => entries::earn_right(context, earned),
+        Command::PurgeEntry(entry) => entries::purge(context, entry),
+        Command::RecordUsage(touches) => entries::record_usage(context, touches),
+    }
+}

@@ -1,0 +1,280 @@
+//! Commands: domain ↔ protobuf.
+
+use super::pb::meta::v1 as pb;
+use super::record::{credential_from, digest, hash_from, kind_from, kind_to, role_from, role_to, sha1_from};
+use super::{DecodeError, Record};
+use crate::domain::entry::{Descriptor, EntryRef, ObjectKey, Touch};
+use crate::domain::epoch::{Epoch, Revision};
+use crate::domain::image::Reference;
+use crate::domain::lease::{
+    AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
+};
+use crate::domain::registry::{GroupId, RegionId, RegistryId, UpstreamId};
+use crate::domain::time::Timestamp;
+use crate::domain::upstream::{Origin, SourceId, UpstreamSettings};
+use crate::state::command::{Bootstrap, Command, Proposal, PutToken};
+
+fn required<T>(value: Option<T>, message: &'static str, field: &'static str) -> Result<T, DecodeError> {
+    value.ok_or(DecodeError::field(message, field))
+}
+
+fn region(text: &str, message: &'static str) -> Result<RegionId, DecodeError> {
+    text.parse().map_err(|_| DecodeError::field(message, "region"))
+}
+
+fn entry_to(entry: &EntryRef) -> pb::EntryRef {
+    let kind = match &entry.reference {
+        Reference::Tag(tag) => pb::reference::Kind::Tag(tag.as_str().to_owned()),
+        Reference::Digest(digest) => pb::reference::Kind::Digest(digest.hash().to_vec()),
+    };
+    pb::EntryRef {
+        upstream: entry.upstream.0,
+        repository: entry.repository.as_str().to_owned(),
+        reference: Some(pb::Reference { kind: Some(kind) }),
+    }
+}
+
+fn entry_from(entry: Option<pb::EntryRef>) -> Result<EntryRef, DecodeError> {
+    const NAME: &str = "EntryRef";
+    let entry = required(entry, NAME, "entry")?;
+    let reference = match required(entry.reference.and_then(|reference| reference.kind), NAME, "reference")? {
+        pb::reference::Kind::Tag(tag) => Reference::Tag(tag.parse().map_err(|_| DecodeError::field(NAME, "tag"))?),
+        pb::reference::Kind::Digest(hash) => Reference::Digest(digest(&hash, NAME)?),
+    };
+    let repository = entry.repository.parse().map_err(|_| DecodeError::field(NAME, "repository"))?;
+    Ok(EntryRef { upstream: UpstreamId(entry.upstream), repository, reference })
+}
+
+fn key_to(key: &LeaseKey) -> pb::LeaseKey {
+    let kind = match key {
+        LeaseKey::Fill { region, source, digest } => pb::lease_key::Kind::Fill(pb::FillKey {
+            region: region.as_str().to_owned(),
+            origin: source.origin.as_str().to_owned(),
+            credential: source.credential.0.to_vec(),
+            digest: digest.hash().to_vec(),
+        }),
+        LeaseKey::Manifest(entry) => pb::lease_key::Kind::Manifest(entry_to(entry)),
+    };
+    pb::LeaseKey { kind: Some(kind) }
+}
+
+fn key_from(key: Option<pb::LeaseKey>) -> Result<LeaseKey, DecodeError> {
+    const NAME: &str = "LeaseKey";
+    Ok(match required(key.and_then(|key| key.kind), NAME, "kind")? {
+        pb::lease_key::Kind::Fill(fill) => LeaseKey::Fill {
+            region: region(&fill.region, NAME)?,
+            source: SourceId {
+                origin: Origin::from_stored(fill.origin),
+                credential: credential_from(&fill.credential, NAME)?,
+            },
+            digest: digest(&fill.digest, NAME)?,
+        },
+        pb::lease_key::Kind::Manifest(entry) => LeaseKey::Manifest(entry_from(Some(entry))?),
+    })
+}
+
+fn delivered_to(delivered: &Delivered) -> pb::Delivered {
+    pb::Delivered {
+        digest: delivered.object.digest.hash().to_vec(),
+        object_token: delivered.object.token.0,
+        region: delivered.region.as_str().to_owned(),
+        size: delivered.size,
+        media_type: delivered.media_type.as_str().to_owned(),
+        kind: kind_to(delivered.kind),
+        sha1: delivered.sha1.to_vec(),
+        children: delivered.children.iter().map(Record::to_message).collect(),
+        replaces: delivered.replaces.map(|token| token.0),
+    }
+}
+
+fn delivered_from(m: pb::Delivered) -> Result<Delivered, DecodeError> {
+    const NAME: &str = "Delivered";
+    Ok(Delivered {
+        object: ObjectKey { digest: digest(&m.digest, NAME)?, token: FencingToken(m.object_token) },
+        region: region(&m.region, NAME)?,
+        size: m.size,
+        media_type: m.media_type.parse().map_err(|_| DecodeError::field(NAME, "media_type"))?,
+        kind: kind_from(m.kind, NAME)?,
+        sha1: required(sha1_from(&m.sha1, NAME)?, NAME, "sha1")?,
+        children: m.children.into_iter().map(Descriptor::from_message).collect::<Result<_, _>>()?,
+        replaces: m.replaces.map(FencingToken),
+    })
+}
+
+fn verdict_to(verdict: &TagVerdict) -> pb::complete::Tag {
+    match verdict {
+        TagVerdict::Names { digest, upstream_etag, registry, not_here, routing } => {
+            pb::complete::Tag::Names(pb::Names {
+                digest: digest.hash().to_vec(),
+                upstream_etag: upstream_etag.clone(),
+                registry: registry.0,
+                not_here: not_here.iter().map(|id| id.0).collect(),
+                routing: routing.0,
+            })
+        }
+        TagVerdict::Gone => pb::complete::Tag::Gone(pb::Gone {}),
+    }
+}
+
+fn verdict_from(verdict: pb::complete::Tag) -> Result<TagVerdict, DecodeError> {
+    Ok(match verdict {
+        pb::complete::Tag::Names(names) => TagVerdict::Names {
+            digest: digest(&names.digest, "Names")?,
+            upstream_etag: names.upstream_etag,
+            registry: RegistryId(names.registry),
+            not_here: names.not_here.into_iter().map(UpstreamId).collect(),
+            routing: Revision(names.routing),
+        },
+        pb::complete::Tag::Gone(pb::Gone {}) => TagVerdict::Gone,
+    })
+}
+
+fn completion_to(completion: &Completion) -> pb::Complete {
+    pb::Complete {
+        key: Some(key_to(&completion.key)),
+        token: completion.token.0,
+        began: completion.began.0,
+        entry: Some(entry_to(&completion.entry)),
+        delivered: completion.delivered.as_ref().map(delivered_to),
+        tag: completion.tag.as_ref().map(verdict_to),
+    }
+}
+
+fn completion_from(m: pb::Complete) -> Result<Completion, DecodeError> {
+    Ok(Completion {
+        key: key_from(m.key)?,
+        token: FencingToken(m.token),
+        began: Revision(m.began),
+        entry: entry_from(m.entry)?,
+        delivered: m.delivered.map(delivered_from).transpose()?,
+        tag: m.tag.map(verdict_from).transpose()?,
+    })
+}
+
+fn earned_from(m: pb::EarnRight) -> Result<EarnedByHead, DecodeError> {
+    const NAME: &str = "EarnRight";
+    Ok(EarnedByHead {
+        entry: entry_from(m.entry)?,
+        upstream_epoch: Epoch(m.upstream_epoch),
+        began: Revision(m.began),
+        region: region(&m.region, NAME)?,
+        media_type: m.media_type.parse().map_err(|_| DecodeError::field(NAME, "media_type"))?,
+        kind: kind_from(m.kind, NAME)?,
+    })
+}
+
+fn touch_from(m: pb::Touch) -> Result<Touch, DecodeError> {
+    Ok(Touch { entry: entry_from(m.entry)?, downloads: m.downloads, downloaded_at: Timestamp(m.downloaded_at) })
+}
+
+fn command_to(command: &Command) -> pb::proposal::Command {
+    use pb::proposal::Command as Pb;
+    match command {
+        Command::Bootstrap(bootstrap) => Pb::Bootstrap(pb::Bootstrap {
+            group_path: bootstrap.group_path.clone(),
+            registry_name: bootstrap.registry_name.clone(),
+            upstreams: bootstrap.upstreams.iter().map(Record::to_message).collect(),
+        }),
+        Command::UpdateUpstream { id, settings } => {
+            Pb::UpdateUpstream(pb::UpdateUpstream { id: id.0, settings: Some(settings.to_message()) })
+        }
+        Command::PurgeUpstream(id) => Pb::PurgeUpstream(pb::PurgeUpstream { id: id.0 }),
+        Command::PurgeEntry(entry) => Pb::PurgeEntry(pb::PurgeEntry { entry: Some(entry_to(entry)) }),
+        Command::PutToken(token) => Pb::PutToken(pb::PutToken {
+            name: token.name.clone(),
+            hash: token.hash.0.to_vec(),
+            group: token.group.0,
+            role: role_to(token.role),
+            expires_at: token.expires_at.map(|at| at.0),
+        }),
+        Command::OpenSession { gateway, region, address } => Pb::OpenSession(pb::OpenSession {
+            gateway: gateway.0.clone(),
+            region: region.as_str().to_owned(),
+            address: address.clone(),
+        }),
+        Command::EndSessions(ids) => Pb::EndSessions(pb::EndSessions { ids: ids.iter().map(|id| id.0).collect() }),
+        Command::Acquire(request) => Pb::Acquire(pb::Acquire {
+            session: request.session.0,
+            key: Some(key_to(&request.key)),
+            entry: Some(entry_to(&request.entry)),
+            upstream_epoch: request.upstream_epoch.0,
+            region: request.region.as_str().to_owned(),
+            distrusts: request.distrusts.map(|token| token.0),
+        }),
+        Command::Release { key, token } => Pb::Release(pb::Release { key: Some(key_to(key)), token: token.0 }),
+        Command::Complete(completion) => Pb::Complete(completion_to(completion)),
+        Command::EarnRight(earned) => Pb::EarnRight(pb::EarnRight {
+            entry: Some(entry_to(&earned.entry)),
+            upstream_epoch: earned.upstream_epoch.0,
+            began: earned.began.0,
+            region: earned.region.as_str().to_owned(),
+            media_type: earned.media_type.as_str().to_owned(),
+            kind: kind_to(earned.kind),
+        }),
+        Command::RecordUsage(touches) => Pb::RecordUsage(pb::RecordUsage {
+            touches: touches
+                .iter()
+                .map(|touch| pb::Touch {
+                    entry: Some(entry_to(&touch.entry)),
+                    downloads: touch.downloads,
+                    downloaded_at: touch.downloaded_at.0,
+                })
+                .collect(),
+        }),
+    }
+}
+
+fn command_from(command: pb::proposal::Command) -> Result<Command, DecodeError> {
+    use pb::proposal::Command as Pb;
+    Ok(match command {
+        Pb::Bootstrap(m) => Command::Bootstrap(Bootstrap {
+            group_path: m.group_path,
+            registry_name: m.registry_name,
+            upstreams: m.upstreams.into_iter().map(UpstreamSettings::from_message).collect::<Result<_, _>>()?,
+        }),
+        Pb::UpdateUpstream(m) => Command::UpdateUpstream {
+            id: UpstreamId(m.id),
+            settings: UpstreamSettings::from_message(required(m.settings, "UpdateUpstream", "settings")?)?,
+        },
+        Pb::PurgeUpstream(m) => Command::PurgeUpstream(UpstreamId(m.id)),
+        Pb::PurgeEntry(m) => Command::PurgeEntry(entry_from(m.entry)?),
+        Pb::PutToken(m) => Command::PutToken(PutToken {
+            hash: hash_from(&m.hash, "PutToken")?,
+            name: m.name,
+            group: GroupId(m.group),
+            role: role_from(m.role, "PutToken")?,
+            expires_at: m.expires_at.map(Timestamp),
+        }),
+        Pb::OpenSession(m) => Command::OpenSession {
+            gateway: GatewayId(m.gateway),
+            region: region(&m.region, "OpenSession")?,
+            address: m.address,
+        },
+        Pb::EndSessions(m) => Command::EndSessions(m.ids.into_iter().map(SessionId).collect()),
+        Pb::Acquire(m) => Command::Acquire(AcquireRequest {
+            session: SessionId(m.session),
+            key: key_from(m.key)?,
+            entry: entry_from(m.entry)?,
+            upstream_epoch: Epoch(m.upstream_epoch),
+            region: region(&m.region, "Acquire")?,
+            distrusts: m.distrusts.map(FencingToken),
+        }),
+        Pb::Release(m) => Command::Release { key: key_from(m.key)?, token: FencingToken(m.token) },
+        Pb::Complete(m) => Command::Complete(completion_from(m)?),
+        Pb::EarnRight(m) => Command::EarnRight(earned_from(m)?),
+        Pb::RecordUsage(m) => Command::RecordUsage(m.touches.into_iter().map(touch_from).collect::<Result<_, _>>()?),
+    })
+}
+
+impl Record for Proposal {
+    type Message = pb::Proposal;
+
+    fn to_message(&self) -> pb::Proposal {
+        pb::Proposal { at: self.at.0, command: Some(command_to(&self.command)) }
+    }
+
+    fn from_message(m: pb::Proposal) -> Result<Self, DecodeError> {
+        let command = command_from(required(m.command, "Proposal", "command")?)?;
+        Ok(Self { at: Timestamp(m.at), command })
+    }
+}

@@ -1,0 +1,6 @@
+//! Integration tests of the shared language.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
+
+mod golden;
+mod meta;
+mod replicas;

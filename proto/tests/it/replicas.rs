@@ -1,0 +1,158 @@
+//! Whatever is proposed, two replicas that apply the same log hold the same rows.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::entry::{ContentKind, EntryRef, ObjectKey, Touch};
+use roadstead_proto::domain::epoch::{Epoch, Revision};
+use roadstead_proto::domain::image::Reference;
+use roadstead_proto::domain::lease::{
+    AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
+};
+use roadstead_proto::domain::media::MediaType;
+use roadstead_proto::domain::registry::{RegionId, RegistryId, UpstreamId};
+use roadstead_proto::domain::time::Timestamp;
+use roadstead_proto::domain::upstream::UpstreamSettings;
+use roadstead_proto::meta::memory::MemoryRows;
+use roadstead_proto::state::apply;
+use roadstead_proto::state::command::{Bootstrap, Command, Outcome, Proposal};
+use roadstead_proto::wire::Record;
+
+fn entry() -> impl Strategy<Value = EntryRef> {
+    (1u64..4, "[ab]", prop_oneof!["[xy]".prop_map(Ok), (0u8..3).prop_map(Err)]).prop_map(
+        |(upstream, name, reference)| EntryRef {
+            upstream: UpstreamId(upstream),
+            repository: name.parse().unwrap(),
+            reference: match reference {
+                Ok(tag) => Reference::Tag(tag.parse().unwrap()),
+                Err(seed) => Reference::Digest(Digest::sha256(&[seed])),
+            },
+        },
+    )
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let settings = |url: String| UpstreamSettings::new("u", url.parse().unwrap());
+    let bootstrap = Command::Bootstrap(Bootstrap {
+        group_path: "default".into(),
+        registry_name: "default".into(),
+        upstreams: vec![settings("https://a.example".into()), settings("https://b.example".into())],
+    });
+    let acquire = (entry(), 1u64..20, 1u64..6).prop_map(|(entry, session, epoch)| {
+        Command::Acquire(AcquireRequest {
+            session: SessionId(session),
+            key: LeaseKey::Manifest(entry.clone()),
+            entry,
+            upstream_epoch: Epoch(epoch),
+            region: RegionId::default_region(),
+            distrusts: None,
+        })
+    });
+    let complete = (entry(), 1u64..40, any::<bool>(), any::<bool>()).prop_map(|(entry, token, content, gone)| {
+        let digest = entry.reference.digest().copied().unwrap_or(Digest::sha256(b"tagged"));
+        let names = TagVerdict::Names {
+            digest,
+            upstream_etag: None,
+            registry: RegistryId(1),
+            not_here: vec![],
+            routing: Revision(1),
+        };
+        Command::Complete(Completion {
+            key: LeaseKey::Manifest(entry.clone()),
+            token: FencingToken(token),
+            began: Revision(token),
+            delivered: content.then(|| Delivered {
+                object: ObjectKey { digest, token: FencingToken(token) },
+                region: RegionId::default_region(),
+                size: 1,
+                media_type: MediaType::octet_stream(),
+                kind: ContentKind::Manifest,
+                sha1: [1; 20],
+                children: vec![],
+                replaces: None,
+            }),
+            tag: Some(if gone { TagVerdict::Gone } else { names }),
+            entry,
+        })
+    });
+    let earn = (entry(), 1u64..6, 1u64..40).prop_map(|(entry, epoch, began)| {
+        Command::EarnRight(EarnedByHead {
+            entry,
+            upstream_epoch: Epoch(epoch),
+            began: Revision(began),
+            region: RegionId::default_region(),
+            media_type: MediaType::octet_stream(),
+            kind: ContentKind::Blob,
+        })
+    });
+    prop_oneof![
+        1 => Just(bootstrap),
+        1 => "[gh]".prop_map(|gateway| Command::OpenSession {
+            gateway: GatewayId(gateway),
+            region: RegionId::default_region(),
+            address: String::new(),
+        }),
+        1 => (1u64..20).prop_map(|id| Command::EndSessions(vec![SessionId(id)])),
+        3 => acquire,
+        3 => complete,
+        1 => earn,
+        1 => entry().prop_map(Command::PurgeEntry),
+        1 => (1u64..4).prop_map(|id| Command::PurgeUpstream(UpstreamId(id))),
+        1 => (1u64..4, "https://[ab]\\.example")
+            .prop_map(move |(id, url)| Command::UpdateUpstream { id: UpstreamId(id), settings: settings(url) }),
+        1 => (entry(), 0u64..9).prop_map(|(entry, downloads)| {
+            Command::RecordUsage(vec![Touch { entry, downloads, downloaded_at: Timestamp(downloads) }])
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_same_log_gives_the_same_rows(log in proptest::collection::vec((command(), 0u64..100), 1..60)) {
+        let (mut one, mut two) = (MemoryRows::default(), MemoryRows::default());
+        let mut last_token = 0;
+        for (index, (command, at)) in (1..).zip(log) {
+            let proposal = Proposal { at: Timestamp(at), command };
+            // The second replica reads the proposal back from its log.
+            let read_back = Proposal::decode(&proposal.encode()).unwrap();
+            prop_assert_eq!(&read_back, &proposal);
+            let first = apply(&mut one, &proposal, Revision(index)).unwrap();
+            let second = apply(&mut two, &read_back, Revision(index)).unwrap();
+            prop_assert_eq!(&first, &second);
+            prop_assert_eq!(&one, &two);
+            if let Ok(Outcome::Acquired(roadstead_proto::domain::lease::Acquired::Granted(token))) = first.outcome {
+                prop_assert!(token.0 > last_token);
+                last_token = token.0;
+            }
+        }
+    }
+
+    #[test]
+    fn time_never_runs_backwards(times in proptest::collection::vec(0u64..1000, 1..20)) {
+        let mut rows = MemoryRows::default();
+        let mut greatest = 0;
+        for (index, at) in (1..).zip(times) {
+            greatest = greatest.max(at);
+            let proposal = Proposal { at: Timestamp(at), command: Command::EndSessions(vec![]) };
+            apply(&mut rows, &proposal, Revision(index)).unwrap();
+            let counters = roadstead_proto::state::read::counters(&rows).unwrap();
+            prop_assert_eq!(counters.now, Timestamp(greatest));
+        }
+    }
+
+    #[test]
+    fn stored_bytes_from_anywhere_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Proposal::decode(&bytes);
+        let _ = roadstead_proto::domain::upstream::Upstream::decode(&bytes);
+        let _ = roadstead_proto::domain::entry::Right::decode(&bytes);
+    }
+}
+
+#[test]
+fn validity_survives_the_log() {
+    let mut settings = UpstreamSettings::new("u", "https://a.example/base/".parse().unwrap());
+    settings.validity = Duration::from_millis(1_500);
+    let proposal = Proposal { at: Timestamp(5), command: Command::UpdateUpstream { id: UpstreamId(1), settings } };
+    assert_eq!(Proposal::decode(&proposal.encode()).unwrap(), proposal);
+}
