@@ -1,0 +1,324 @@
+//! [`ObjectTier`]: [`BlobStore`] over an object store.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::multipart::MultipartStore;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use roadstead_proto::domain::entry::ObjectKey;
+use roadstead_proto::domain::limits::BLOB_MAX_BYTES;
+use tokio::sync::Semaphore;
+
+use super::local::{LocalDirectory, LocalError};
+use super::pool::Pool;
+use super::upload::{UploadLog, Uploads};
+use super::writers::Writers;
+use super::{list, read, write};
+use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat};
+use crate::error::{CutShort, Operation, Rejection, StorageError};
+use crate::key;
+use crate::memory::ChecksumMemory;
+
+/// Content of the marker: the layout's version. A layout this release cannot read must not be written into.
+const MARKER_TEXT: &str = "roadstead-store 1\n";
+
+/// How the tier uses its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of one part of an upload.
+    pub part_bytes: usize,
+    /// Parts of one upload that may be on their way at once.
+    pub parts_in_flight: usize,
+    /// Bytes that the parts of all uploads may hold.
+    pub upload_bytes: u64,
+    /// Bytes of checksums kept in memory.
+    pub checksum_bytes: u64,
+    /// Most bytes of one object: stops a body without end.
+    pub object_bytes: u64,
+}
+
+impl Options {
+    /// For a local directory: its writes are serialised anyway, so a second part on its way would only
+    /// hold memory, and a part may be as small as one efficient write.
+    pub fn local(upload_bytes: u64, checksum_bytes: u64) -> Self {
+        Self { part_bytes: 1 << 20, parts_in_flight: 1, upload_bytes, checksum_bytes, object_bytes: BLOB_MAX_BYTES }
+    }
+
+    /// For a cloud store: every part but the last is of the same size and at least 5 MiB (S3, R2), and each is a request.
+    pub fn cloud(upload_bytes: u64, checksum_bytes: u64) -> Self {
+        Self { part_bytes: 8 << 20, parts_in_flight: 3, ..Self::local(upload_bytes, checksum_bytes) }
+    }
+}
+
+/// Objects in an object store.
+#[derive(Debug, Clone)]
+pub struct ObjectTier {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) uploads: Uploads,
+    pub(super) local: Option<Arc<LocalDirectory>>,
+    pub(super) options: Options,
+    pub(super) checksums: ChecksumMemory,
+    pub(super) pool: Arc<Pool>,
+    /// One permit is one part.
+    pub(super) upload_budget: Arc<Semaphore>,
+    pub(super) writers: Arc<Writers>,
+}
+
+/// Why storage did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The local directory cannot be used.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// The store did not answer, or refused.
+    #[error("the store could not be opened")]
+    Store(#[from] StorageError),
+    /// The store was written by a release that this one does not understand.
+    #[error("the store has layout {found:?}, this release reads {MARKER_TEXT:?}")]
+    Layout {
+        /// What its marker says.
+        found: String,
+    },
+}
+
+impl ObjectTier {
+    /// Over a local directory, which is created if need be. Clears what a killed process left.
+    pub async fn open_local(path: &Path, options: Options) -> Result<Self, OpenError> {
+        let path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || LocalDirectory::open(&path)).await;
+        let (directory, store) = opened.map_err(|_| StorageError::unavailable(Operation::Probe, CutShort))??;
+        Self::open(Arc::new(store), Uploads::Handles, Some(Arc::new(directory)), options).await
+    }
+
+    /// Over any store whose uploads clean up after themselves when they are dropped.
+    pub async fn open_store(store: Arc<dyn ObjectStore>, options: Options) -> Result<Self, OpenError> {
+        Self::open(store, Uploads::Handles, None, options).await
+    }
+
+    /// Over a store that keeps the parts of dead uploads: their ids go to `log` before the first part.
+    pub async fn open_cloud<S: ObjectStore + MultipartStore>(
+        store: Arc<S>,
+        log: Arc<dyn UploadLog>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let uploads = Uploads::Known { store: Arc::clone(&store) as Arc<dyn MultipartStore>, log };
+        Self::open(store, uploads, None, options).await
+    }
+
+    async fn open(
+        store: Arc<dyn ObjectStore>,
+        uploads: Uploads,
+        local: Option<Arc<LocalDirectory>>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let parts = options.upload_bytes / (options.part_bytes as u64).max(1);
+        let inner = Inner {
+            store,
+            uploads,
+            local,
+            options,
+            checksums: ChecksumMemory::new(options.checksum_bytes),
+            pool: Arc::default(),
+            upload_budget: Arc::new(Semaphore::new(usize::try_from(parts).unwrap_or(1).clamp(1, 1 << 20))),
+            writers: Arc::default(),
+        };
+        inner.mark().await?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Bytes of checksums in memory.
+    pub(crate) fn checksum_memory(&self) -> ChecksumMemory {
+        self.inner.checksums.clone()
+    }
+}
+
+#[async_trait]
+impl BlobStore for ObjectTier {
+    async fn stat(&self, key: &ObjectKey) -> Result<Stat, StorageError> {
+        match self.inner.store.head(&key::object_path(key)).await {
+            Ok(meta) => Ok(Stat { size: meta.size }),
+            Err(error) => Err(self.inner.failure(Operation::Stat, key, error).await),
+        }
+    }
+
+    async fn get(&self, key: &ObjectKey, size: u64, range: Range<u64>) -> Result<BlobStream, StorageError> {
+        read::get(&self.inner, key, size, range).await
+    }
+
+    async fn put(&self, key: &ObjectKey, body: Body) -> Result<Stat, StorageError> {
+        write::put(&self.inner, key, body).await
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        self.inner.remove(key).await
+    }
+
+    fn list(&self, scope: Scope) -> BoxStream<'static, Result<Listed, StorageError>> {
+        list::list(Arc::clone(&self.inner), scope)
+    }
+
+    async fn probe(&self) -> Result<(), StorageError> {
+        let answer = async {
+            self.inner.store.head(&key::MARKER.into()).await?;
+            self.inner.store.put(&key::PROBE.into(), MARKER_TEXT.into()).await
+        };
+        answer.await.map(drop).map_err(|error| without_object(Operation::Probe, error))
+    }
+}
+
+impl Inner {
+    /// Finds the marker, or leaves it in a store that has none.
+    async fn mark(&self) -> Result<(), OpenError> {
+        let failed = |error| without_object(Operation::Probe, error);
+        let found = match self.store.get(&key::MARKER.into()).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => {
+                self.store.put(&key::MARKER.into(), MARKER_TEXT.into()).await.map_err(failed)?;
+                return Ok(());
+            }
+            Err(error) => return Err(failed(error).into()),
+        };
+        // Whatever lies there, no more of it is read than a marker has.
+        let mut text = Vec::new();
+        if found.meta.size <= 256 {
+            text = found.bytes().await.map_err(failed)?.to_vec();
+        }
+        if text == MARKER_TEXT.as_bytes() {
+            return Ok(());
+        }
+        Err(OpenError::Layout { found: String::from_utf8_lossy(&text).into_owned() })
+    }
+
+    /// What a failed request for `key` means. "Not found" counts only if the store itself is still there: an
+    /// unmounted disk and a bucket emptied behind our back have no objects either.
+    pub(super) async fn failure(
+        &self,
+        operation: Operation,
+        key: &ObjectKey,
+        error: object_store::Error,
+    ) -> StorageError {
+        match translate(operation, key, error) {
+            missing @ StorageError::NotFound { .. } => self.present(operation).await.err().unwrap_or(missing),
+            other => other,
+        }
+    }
+
+    pub(super) async fn present(&self, operation: Operation) -> Result<(), StorageError> {
+        let marker = self.store.head(&key::MARKER.into()).await;
+        marker.map(drop).map_err(|error| without_object(operation, error))
+    }
+
+    /// Object first, checksums last: a visible object always has its checksums.
+    pub(super) async fn remove(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        match self.store.delete(&key::object_path(key)).await {
+            Ok(()) => {}
+            Err(error @ object_store::Error::NotFound { .. }) => {
+                match self.failure(Operation::Delete, key, error).await {
+                    StorageError::NotFound { .. } => {}
+                    outage => return Err(outage),
+                }
+            }
+            Err(error) => return Err(translate(Operation::Delete, key, error)),
+        }
+        self.checksums.forget(key).await;
+        match self.store.delete(&key::checksums_path(key)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(translate(Operation::Delete, key, error)),
+        }
+    }
+}
+
+/// The store's errors in our words. "Refused" is what the store said, "unavailable" is everything else.
+pub(super) fn translate(operation: Operation, key: &ObjectKey, error: object_store::Error) -> StorageError {
+    if matches!(error, object_store::Error::NotFound { .. }) {
+        StorageError::NotFound { key: *key }
+    } else {
+        without_object(operation, error)
+    }
+}
+
+/// The same where no object is asked for: then "not found" means that the store is not itself.
+pub(super) fn without_object(operation: Operation, error: object_store::Error) -> StorageError {
+    use object_store::Error as E;
+    let refused = match &error {
+        E::PermissionDenied { .. }
+        | E::Unauthenticated { .. }
+        | E::NotSupported { .. }
+        | E::NotImplemented { .. }
+        | E::InvalidPath { .. }
+        | E::UnknownConfigurationKey { .. } => true,
+        // The local directory has no other way to say it.
+        other => io_kind(other).is_some_and(|kind| {
+            matches!(
+                kind,
+                ErrorKind::PermissionDenied
+                    | ErrorKind::StorageFull
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::FileTooLarge
+            )
+        }),
+    };
+    if refused {
+        StorageError::Rejected { operation, source: Rejection::Refused(Arc::new(error)) }
+    } else {
+        StorageError::unavailable(operation, error)
+    }
+}
+
+fn io_kind(error: &object_store::Error) -> Option<ErrorKind> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(io.kind());
+        }
+        source = error.source();
+    }
+    None
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects")
+            .field("store", &self.store)
+            .field("uploads", &self.uploads)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    /// As the local directory wraps its errors.
+    #[derive(Debug, thiserror::Error)]
+    #[error("unable to copy data to file")]
+    struct Wrapped(#[source] std::io::Error);
+
+    #[test]
+    fn what_the_store_refuses_is_not_an_outage() {
+        for (kind, expected) in [
+            (ErrorKind::StorageFull, Kind::Rejected),
+            (ErrorKind::QuotaExceeded, Kind::Rejected),
+            (ErrorKind::PermissionDenied, Kind::Rejected),
+            (ErrorKind::ReadOnlyFilesystem, Kind::Rejected),
+            (ErrorKind::TimedOut, Kind::Unavailable),
+            (ErrorKind::NotFound, Kind::Unavailable),
+        ] {
+            let source = Box::new(Wrapped(kind.into()));
+            let error = without_object(Operation::Put, object_store::Error::Generic { store: "local", source });
+            assert_eq!((error.kind(), error.is_miss()), (expected, false), "{kind}");
+        }
+    }
+}
