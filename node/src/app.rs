@@ -1,0 +1,291 @@
+//! One member put together: directory, raft, jobs.
+//!
+//! Starting, in this order: lock the directory; sweep what an interrupted write left; open log, state and snapshot; check or write
+//! the marker; start raft; found the group or stand for election where there is nobody to wait for; start the jobs.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::network::NetSnapshot;
+use openraft::{BasicNode, RaftMetrics, RaftNetworkFactory, SnapshotPolicy};
+use roadstead_proto::domain::epoch::Revision;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Components, Config, Formation, Timing};
+use crate::directory::Directory;
+use crate::error::{StartError, Stopped};
+use crate::local::LocalMeta;
+use crate::raft::log::{LogFile, LogStore};
+use crate::raft::machine::Machine;
+use crate::raft::network::NoPeers;
+use crate::raft::snapshot::{SnapshotFile, Snapshots};
+use crate::raft::writer::Writer;
+use crate::raft::{Group, LogId, Types};
+use crate::sessions::Sessions;
+use crate::status::Status;
+use crate::store::files::Closed;
+use crate::store::keys::{LOG_FILE, STATE_FILE};
+use crate::store::marker::DirectoryLock;
+use crate::watch::Publisher;
+
+/// How long a stopping member waits for those who still read its files.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running member.
+pub struct Node {
+    directory: PathBuf,
+    cluster: String,
+    meta: Arc<LocalMeta>,
+    #[cfg_attr(
+        not(any(test, feature = "test-util")),
+        expect(dead_code, reason = "snapshots are received only over a transport")
+    )]
+    pub(crate) snapshots: Arc<Snapshots>,
+    log: Arc<LogFile>,
+    log_closed: Closed,
+    writer: Writer,
+    jobs: TaskTracker,
+    /// Ends the jobs, also where a member is dropped and not shut down.
+    stop: DropGuard,
+    /// The last entry of the log when this member started: it may have applied and shown so much before.
+    started_with: Option<u64>,
+    _lock: DirectoryLock,
+}
+
+impl Node {
+    /// Starts the member of a directory, in a group of one or one that it waits to be added to.
+    ///
+    /// # Errors
+    /// Where the directory is another's, in use, incomplete or damaged.
+    pub async fn start(config: Config, components: Components) -> Result<Self, StartError> {
+        Self::start_with(config, components, NoPeers).await
+    }
+
+    /// Starts a member that reaches the others through `network`.
+    pub(crate) async fn start_with<N>(config: Config, components: Components, network: N) -> Result<Self, StartError>
+    where
+        N: RaftNetworkFactory<Types>,
+        N::Network: NetSnapshot<Types, SnapshotData = SnapshotFile>,
+    {
+        let raft_config = Arc::new(raft_config(&config).validate()?);
+        let storage_error = |source| StartError::Storage { directory: config.data_dir.clone(), source };
+        let directory = {
+            let (config, medium) = (config.clone(), Arc::clone(&components.medium));
+            // A file that a crash left is repaired while it is opened.
+            let opened = tokio::task::spawn_blocking(move || Directory::open(&config, medium)).await;
+            opened.map_err(|error| StartError::Raft(error.to_string()))??
+        };
+        let Directory { marker, log, log_closed, state, snapshots, lock } = directory;
+        let started_with = log.last_index();
+        let publisher = Arc::new(Publisher::new(Revision(state.applied_index().unwrap_or(0))));
+        let machine =
+            Machine::new(Arc::clone(&state), Arc::clone(&snapshots), Arc::clone(&publisher)).map_err(storage_error)?;
+        let writer = Writer::start(Arc::clone(&log));
+        let store = LogStore::new(Arc::clone(&log), writer.clone(), Arc::clone(&state));
+        let group = Group::new(config.node_id, raft_config, network, store, machine).await.map_err(raft_error)?;
+        let meta = Arc::new(LocalMeta {
+            group,
+            state,
+            publisher,
+            sessions: Sessions::default(),
+            clock: components.clock,
+            patience: config.timing.patience,
+        });
+        found_or_stand(&meta.group, &config).await?;
+        let node = Self {
+            directory: config.data_dir,
+            cluster: marker.cluster,
+            meta,
+            snapshots,
+            log,
+            log_closed,
+            writer,
+            jobs: TaskTracker::new(),
+            stop: CancellationToken::new().drop_guard(),
+            started_with,
+            _lock: lock,
+        };
+        node.start_jobs(&config.timing);
+        Ok(node)
+    }
+
+    fn start_jobs(&self, timing: &Timing) {
+        let meta = Arc::clone(&self.meta);
+        self.every(timing.session_check, move || {
+            let meta = Arc::clone(&meta);
+            async move {
+                if let Err(error) = meta.end_silent_sessions().await {
+                    tracing::debug!(%error, "silent sessions could not be ended");
+                }
+            }
+        });
+        let state = Arc::clone(&self.meta.state);
+        self.every(timing.checkpoint, move || {
+            let state = Arc::clone(&state);
+            async move {
+                // Where it fails, the next apply fails too, and raft stops with the reason.
+                match tokio::task::spawn_blocking(move || state.checkpoint()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "the state file could not be synced"),
+                    Err(error) => tracing::error!(%error, "the state file could not be synced"),
+                }
+            }
+        });
+    }
+
+    fn every<F: Future<Output = ()> + Send>(&self, period: Duration, mut step: impl FnMut() -> F + Send + 'static) {
+        let stop = self.stop.token().clone();
+        self.jobs.spawn(async move {
+            let mut ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                step().await;
+            }
+        });
+    }
+
+    /// The metadata, as this member serves it.
+    pub fn meta(&self) -> Arc<LocalMeta> {
+        Arc::clone(&self.meta)
+    }
+
+    /// The name of the group: made up when it was founded, the same on every member.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Returns once there is a leader and this member has applied what it may have shown before it was last stopped.
+    ///
+    /// # Errors
+    /// Where it stopped instead.
+    pub async fn ready(&self) -> Result<(), Stopped> {
+        // The group's commit index is never one from the disk: where it covers the old log, a leader of now has either
+        // committed that log or replaced it.
+        let is_ready = |metrics: &RaftMetrics<Types>| {
+            let index = |id: &Option<LogId>| id.map(|id| id.index);
+            metrics.current_leader.is_some()
+                && metrics.cluster_committed.is_some()
+                && metrics.last_applied.is_some()
+                && index(&metrics.cluster_committed) >= self.started_with
+                && index(&metrics.last_applied) >= self.started_with
+        };
+        let is_over = |metrics: &RaftMetrics<Types>| metrics.running_state.is_err() || is_ready(metrics);
+        match self.meta.group.wait(None).metrics(is_over, "ready").await {
+            Ok(metrics) if metrics.running_state.is_ok() => Ok(()),
+            _ => Err(Stopped { reason: self.stopped().await }),
+        }
+    }
+
+    /// Returns once this member has stopped by itself, with what it said last: a disk that fails ends it.
+    pub async fn stopped(&self) -> String {
+        let mut metrics = self.meta.group.metrics();
+        loop {
+            if let Err(reason) = &metrics.borrow_watched().running_state {
+                return reason.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "raft is gone".to_owned();
+            }
+        }
+    }
+
+    /// What this member says about itself.
+    pub fn status(&self) -> Status {
+        let metrics = self.meta.group.metrics().borrow_watched().clone();
+        let size = |name: &str| std::fs::metadata(self.directory.join(name)).map_or(0, |file| file.len());
+        Status {
+            cluster: self.cluster.clone(),
+            node: metrics.id,
+            role: metrics.state.into(),
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            voters: metrics.membership_config.voter_ids().collect(),
+            last_log: metrics.last_log_index,
+            committed: metrics.local_committed.map(|id| id.index),
+            applied: self.meta.state.applied_index(),
+            unsynced: self.meta.state.unsynced(),
+            snapshot: metrics.snapshot.map(|id| id.index),
+            log_entries: self.log.length(),
+            log_bytes: size(LOG_FILE),
+            state_bytes: size(STATE_FILE),
+        }
+    }
+
+    /// Stops: everything applied becomes durable, and the files are closed when this returns.
+    ///
+    /// # Errors
+    /// Where something could not be written. The files are closed all the same, and nothing that was acknowledged is lost:
+    /// the log holds it.
+    pub async fn shutdown(self) -> io::Result<()> {
+        self.stop.token().cancel();
+        self.jobs.close();
+        self.jobs.wait().await;
+        if let Err(error) = self.meta.group.shutdown().await {
+            tracing::warn!(%error, "raft did not stop cleanly");
+        }
+        let flushed = self.writer.flush().await;
+        let state = Arc::clone(&self.meta.state);
+        let synced = tokio::task::spawn_blocking(move || state.checkpoint()).await.map_err(io::Error::other);
+        let state_closed = self.meta.state.close();
+        drop((self.writer, self.log));
+        let closed = async {
+            self.log_closed.wait().await;
+            if let Some(closed) = state_closed {
+                closed.wait().await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
+            tracing::warn!("somebody still reads the metadata; its files stay open");
+        }
+        flushed.and(synced?)
+    }
+}
+
+fn raft_error(error: impl std::fmt::Display) -> StartError {
+    StartError::Raft(error.to_string())
+}
+
+/// Founds the group of one, or stands for election where this member is its group's only voter: there is nobody whose
+/// silence would have to be waited for.
+async fn found_or_stand(group: &Group, config: &Config) -> Result<(), StartError> {
+    if !group.is_initialized().await.map_err(raft_error)? {
+        if config.formation == Formation::Alone {
+            let me = (config.node_id, BasicNode::new(&config.address));
+            group.initialize(std::collections::BTreeMap::from([me])).await.map_err(raft_error)?;
+        } else {
+            return Ok(());
+        }
+    }
+    let is_only_voter = group.voter_ids().eq([config.node_id]);
+    if is_only_voter {
+        group.trigger().elect(false).await.map_err(raft_error)?;
+    }
+    Ok(())
+}
+
+fn raft_config(config: &Config) -> openraft::Config {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    openraft::Config {
+        cluster_name: "roadstead".to_owned(),
+        heartbeat_interval: millis(config.timing.heartbeat),
+        election_timeout_min: millis(config.timing.election_min),
+        election_timeout_max: millis(config.timing.election_max),
+        // A member that was cut off must not depose the leader when it comes back.
+        enable_pre_vote: Some(true),
+        // Apply does not sync, and the saved commit index may lag: a restarted leader that went on without an election
+        // could answer a linearizable read from an older state. The first entry of a new term brings everything forward.
+        enable_leader_restore: Some(false),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.compaction.snapshot_every),
+        max_in_snapshot_log_to_keep: config.compaction.keep,
+        // Above the distance between snapshots, or a member would be sent one that leaves it lagging again.
+        replication_lag_threshold: config.compaction.snapshot_every + config.compaction.keep,
+        // For a whole snapshot; a transfer that moves no byte is ended by the transport.
+        install_snapshot_timeout: 600_000,
+        ..openraft::Config::default()
+    }
+}

@@ -1,0 +1,117 @@
+//! What a member is told: settings as data, and the objects it is built with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roadstead_proto::clock::{Clock, SystemClock};
+use roadstead_proto::domain::lease::SESSION_TTL;
+
+use crate::store::medium::{Medium, PlainFiles};
+
+/// Settings of one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The directory of this member alone. Created where it is missing.
+    pub data_dir: PathBuf,
+    /// This member's number in its group. Never given to another member again.
+    pub node_id: u64,
+    /// Where other members reach this one, `host:port`.
+    pub address: String,
+    /// How this member comes to be in a group.
+    pub formation: Formation,
+    /// Pace of raft.
+    pub timing: Timing,
+    /// When the log is compacted.
+    pub compaction: Compaction,
+}
+
+impl Config {
+    /// A group of one in `data_dir`, as `roadstead serve` runs it.
+    pub fn alone(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            node_id: 1,
+            address: "localhost".to_owned(),
+            formation: Formation::Alone,
+            timing: Timing::default(),
+            compaction: Compaction::default(),
+        }
+    }
+}
+
+/// What a member with an empty directory does. One that has been in a group goes on in it, whatever is said here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Formation {
+    /// Founds a group with itself as the only member.
+    Alone,
+    /// Waits until a member of the group adds it.
+    Join {
+        /// The name of the group, as its first member's [`crate::Node::cluster`] says it.
+        cluster: String,
+    },
+}
+
+/// Pace of raft.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// How often a leader tells the others that it is there.
+    pub heartbeat: Duration,
+    /// How long the others bear its silence: at least.
+    pub election_min: Duration,
+    /// How long the others bear its silence: at most. Also how long a leader's lease lasts.
+    pub election_max: Duration,
+    /// How long a call waits for a quorum.
+    pub patience: Duration,
+    /// How often the leader looks for silent sessions.
+    pub session_check: Duration,
+    /// How often what was applied is made durable, where not enough happened to make it so earlier.
+    pub checkpoint: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(500),
+            // Three heartbeats may get lost; fsync stalls of a busy disk stay below.
+            election_min: Duration::from_millis(1500),
+            election_max: Duration::from_millis(3000),
+            // Outlives one election, so that a call made during one mostly succeeds.
+            patience: Duration::from_secs(5),
+            session_check: SESSION_TTL / 6,
+            checkpoint: Duration::from_secs(5),
+        }
+    }
+}
+
+/// When the log is compacted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compaction {
+    /// A snapshot is written after so many entries.
+    pub snapshot_every: u64,
+    /// So many entries stay in the log though a snapshot holds them: a member that was briefly away catches up by them
+    /// instead of by a snapshot.
+    pub keep: u64,
+}
+
+impl Default for Compaction {
+    fn default() -> Self {
+        // 20,000 entries are some 10 MB of log and less than a second of applying.
+        Self { snapshot_every: 20_000, keep: 5_000 }
+    }
+}
+
+/// The objects a member is built with.
+#[derive(Clone)]
+pub struct Components {
+    /// Stamps proposals and judges sessions.
+    pub clock: Arc<dyn Clock>,
+    /// Reaches the database files.
+    pub medium: Arc<dyn Medium>,
+}
+
+impl Default for Components {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), medium: Arc::new(PlainFiles) }
+    }
+}

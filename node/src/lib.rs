@@ -1,0 +1,61 @@
+//! The raft metadata node: a member of one raft group that keeps Roadstead's metadata on disk and serves it in process.
+//!
+//! The state machine itself is pure and lives in `roadstead_proto::state`; this crate hosts it. It never sees a blob or a pull.
+//!
+//! | file | level | what it holds |
+//! |---|---|---|
+//! | `app` | 5 | [`Node`]: one member put together, started, stopped |
+//! | `directory` | 4 | a member's directory: whose it is, and everything in it, open |
+//! | `local` | 3 | [`LocalMeta`]: `MetaStore` and `Leases` on this member |
+//! | `sessions` | 3 | the leader's memory of keep-alives |
+//! | `raft` | 2 | openraft's types, log, state machine, snapshots, network, and the encoding of what they keep |
+//! | `watch` | 1 | applied changes as streams |
+//! | `store` | 1 | files, tables, transactions, checkpoints |
+//! | `config`, `error`, `status` | 0 | what a member is told, and what it says |
+//! | `testing` | T | power cuts, clusters in one process, openraft's own suite (`test-util`) |
+//!
+//! A file uses its own folder and lower levels. openraft and redb are named in `raft`, `store` and where a member is put
+//! together, nowhere else; only [`Medium`] shows redb to the outside, since it stands between redb and its files.
+//!
+//! # How a write travels
+//!
+//! 1. `LocalMeta::propose` stamps the command with its clock and hands it to raft, which appends it to the log.
+//! 2. `raft::log` makes the entry readable at once; `raft::writer` puts everything that waits into one transaction of
+//!    `log.redb`, and **one fsync** makes all of it durable.
+//! 3. Once a quorum has done so the entry is committed. `raft::machine` applies what is committed in one transaction of
+//!    `state.redb`, **without fsync**: rows, index and membership together.
+//! 4. Watchers hear of the changes, then the caller gets its answer.
+//!
+//! # What is durable when
+//!
+//! | what | before |
+//! |---|---|
+//! | a log entry | raft counts this member's vote for it, so before any caller hears of it |
+//! | a vote, a truncation, a purge | the next step of raft |
+//! | the commit index | nothing waits for it: it travels with the next commit, or goes alone after 50 ms |
+//! | applied rows | a *checkpoint*: after 4096 entries, every 5 s, before a snapshot is offered, before the log is purged, when a member stops |
+//! | a snapshot file | it takes its name: written, synced, checkpoint, rename, fsync of the directory |
+//! | an installed state | it takes the old one's place: committed, rename, fsync of the directory; the snapshot file goes first |
+//!
+//! So a crash costs the repetition of what was applied since the last checkpoint, and never an entry: what the log has
+//! purged, a checkpoint covers. The tests take the power away in the middle of all of this (`testing::power`).
+
+mod app;
+mod config;
+mod directory;
+mod error;
+mod local;
+mod raft;
+mod sessions;
+mod status;
+mod store;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
+mod watch;
+
+pub use app::Node;
+pub use config::{Compaction, Components, Config, Formation, Timing};
+pub use error::{StartError, Stopped};
+pub use local::LocalMeta;
+pub use status::{Role, Status};
+pub use store::medium::{Medium, PlainFiles};
