@@ -1,0 +1,26 @@
+//! The commands of the program, one file each.
+
+mod herd;
+mod upstream;
+
+/// Exit code for bad usage, as of `sysexits.h`.
+pub(crate) const BAD_USAGE: u8 = 64;
+
+/// The synthetic upstream of Roadstead's tests and the load driver, as a program.
+#[derive(Debug, clap::Parser)]
+#[command(name = "roadstead-loadtest", version)]
+pub(crate) enum Command {
+    /// Serve seeded synthetic images as a registry.
+    Upstream(upstream::Args),
+    /// Pull one address with many clients at once and print what they waited.
+    Herd(herd::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Command::Upstream(args) => upstream::run(args),
+            Command::Herd(args) => herd::run(args),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `roadstead-loadtest upstream`: serve seeded synthetic images as a registry.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use roadstead_loadtest::image::Image;
+use roadstead_loadtest::registry::{Auth, Bandwidth, Config, Credentials, Fault, Redirect, TokenAuth, Upstream};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What is served when nothing is said.
+const DEFAULT_IMAGE: &str = "library/demo:latest=1:1MiB,4MiB,16MiB";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+    /// Where redirects lead to; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    cdn_listen: SocketAddr,
+    /// An image to serve, `NAME:TAG=SEED:SIZE,SIZE,…`, one size per layer, such as `library/demo:1=7:1MiB,20MB`;
+    /// may be repeated.
+    #[arg(long = "image", value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
+    images: Vec<ImageArg>,
+    /// Make every layer a tar archive that can be unpacked.
+    #[arg(long)]
+    tar: bool,
+    /// Ask for tokens and give them to this user; without `--anonymous` to nobody else.
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = credentials, conflicts_with = "basic_auth")]
+    token_auth: Option<Credentials>,
+    /// Ask for tokens, and give them to everybody.
+    #[arg(long, conflicts_with = "basic_auth")]
+    anonymous: bool,
+    /// Lifetime of a token, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    token_lifetime: u64,
+    /// Ask for this user name and password with every request.
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = credentials)]
+    basic_auth: Option<Credentials>,
+    /// Answer blobs with a redirect to another origin.
+    #[arg(long)]
+    redirect: bool,
+    /// Bytes per second for all connections together, such as `10MB`.
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    bandwidth: Option<u64>,
+    /// Bytes per second for each connection.
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    connection_bandwidth: Option<u64>,
+    /// Wait so long before each answer, such as `50ms`.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    latency: Option<Duration>,
+    /// A fault as JSON, such as `{"kinds":["blob_get"],"times":2,"effect":{"reset":{"after":1000}}}`; may be repeated.
+    #[arg(long = "fault", value_name = "JSON", value_parser = fault)]
+    faults: Vec<Fault>,
+}
+
+impl Args {
+    fn config(&self) -> Config {
+        let token = TokenAuth {
+            credentials: self.token_auth.clone(),
+            anonymous: self.anonymous,
+            expires_in: Some(self.token_lifetime),
+            ..TokenAuth::default()
+        };
+        let auth = match &self.basic_auth {
+            Some(credentials) => Auth::Basic(credentials.clone()),
+            None if self.anonymous || self.token_auth.is_some() => Auth::Token(token),
+            None => Auth::None,
+        };
+        Config {
+            listen: self.listen,
+            cdn_listen: self.cdn_listen,
+            auth,
+            redirect: self.redirect.then(Redirect::default),
+            bandwidth: Bandwidth { total: self.bandwidth, per_connection: self.connection_bandwidth },
+            faults: self.latency.map(Fault::latency).into_iter().chain(self.faults.iter().cloned()).collect(),
+        }
+    }
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
+    // Before anything is printed, so that whoever reads the first line may already send the signal.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let upstream = Upstream::start(args.config()).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    println!("serving {} (redirects to http://{})", upstream.url(), upstream.cdn_addr());
+    for arg in &args.images {
+        let builder = Image::builder(arg.seed).layers(&arg.layers);
+        let image = if args.tar { builder.tar() } else { builder }.build();
+        upstream.push(&arg.repository, &arg.tag, &image);
+        println!("{}/{}:{}  {}", upstream.addr(), arg.repository, arg.tag, image.digest());
+        for blob in image.blobs() {
+            println!("    {}  {} bytes", blob.digest(), blob.size());
+        }
+    }
+    println!("ready");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    upstream.shutdown().await;
+    Ok(())
+}
+
+/// `NAME:TAG=SEED:SIZE,SIZE,…`
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ImageArg {
+    repository: String,
+    tag: String,
+    seed: u64,
+    layers: Vec<u64>,
+}
+
+impl FromStr for ImageArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let malformed = || format!("`{text}` is not NAME:TAG=SEED:SIZE,SIZE,…");
+        let (name, recipe) = text.split_once('=').ok_or_else(malformed)?;
+        let (repository, tag) = name.rsplit_once(':').ok_or_else(malformed)?;
+        let (seed, sizes) = recipe.split_once(':').ok_or_else(malformed)?;
+        let seed = seed.parse().map_err(|_| malformed())?;
+        let layers = sizes.split(',').map(size).collect::<Result<_, _>>()?;
+        if repository.is_empty() || tag.is_empty() {
+            return Err(malformed());
+        }
+        Ok(Self { repository: repository.to_owned(), tag: tag.to_owned(), seed, layers })
+    }
+}
+
+/// Bytes, with a decimal (`kB`, `MB`, `GB`) or binary (`KiB`, `MiB`, `GiB`) unit or none.
+fn size(text: &str) -> Result<u64, String> {
+    let malformed = || format!("`{text}` is not a size such as 4096, 10MB or 4MiB");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1000 * 1000,
+        "GB" => 1000 * 1000 * 1000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(malformed()),
+    };
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(malformed)
+}
+
+fn credentials(text: &str) -> Result<Credentials, String> {
+    let (user, password) = text.split_once(':').ok_or("USER:PASSWORD is expected")?;
+    Ok(Credentials::new(user, password))
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        let table =
+            [("0", 0), ("4096", 4096), ("10MB", 10_000_000), ("4MiB", 4 << 20), ("2GiB", 2 << 30), ("1kB", 1000)];
+        for (text, bytes) in table {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "MB", "1X", "-1", "99999999999GiB", "1.5MB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn images_are_named_seeded_and_sized() {
+        let image: ImageArg = "a/b:1=7:10,2KiB".parse().unwrap();
+        assert_eq!((image.repository.as_str(), image.tag.as_str(), image.seed), ("a/b", "1", 7));
+        assert_eq!(image.layers, [10, 2048]);
+        for text in ["", "a", "a:1", "a:1=7", "a:1=x:1", "a:1=7:", ":1=7:1", "a:=7:1"] {
+            assert!(text.parse::<ImageArg>().is_err(), "{text}");
+        }
+        assert!(DEFAULT_IMAGE.parse::<ImageArg>().is_ok());
+    }
+}

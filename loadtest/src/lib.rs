@@ -1,0 +1,18 @@
+//! The synthetic upstream: a registry that serves seeded images, counts every request and misbehaves on demand.
+//!
+//! It is the only synthetic upstream of the workspace: tests start it in their own process
+//! ([`registry::Upstream`]), shell scripts start it as `roadstead-loadtest upstream`.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `content.rs` | bytes that are a pure function of a seed and an offset, so that no layer sits in memory |
+//! | `form.rs` | the two families of media types |
+//! | `image.rs` | images and artifacts made of such bytes: config, layers, manifest |
+//! | `index.rs` | an index over several platforms; the bundle that is pushed |
+//! | `registry/` | the server: catalog, routes, tokens, faults, counters |
+
+pub mod content;
+mod form;
+pub mod image;
+pub mod index;
+pub mod registry;

@@ -1,0 +1,47 @@
+//! The synthetic upstream registry.
+//!
+//! A request travels: `listener` (a connection) → `serve` → `route` (what is asked) → `counters` (it happened) →
+//! `fault` (what goes wrong) → `auth`, `token` (who asks) → `manifest`, `blob`, `tags` (the answer) → `body` (bytes, at
+//! the speed of `pace`, until `wire` cuts them off).
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `upstream.rs` | [`Upstream`]: start, push, break, count, stop, resume |
+//! | `config.rs` | [`Config`]: authentication, redirects, bandwidth, as data |
+//! | `fault.rs` | [`Fault`]: what goes wrong, for which requests, how often |
+//! | `counters.rs` | [`Counters`]: what was asked, how often, how many bytes left |
+//! | `catalog.rs` | repositories: tags, manifests, blobs |
+//! | `route.rs` | method and path → what is asked; pure |
+//! | `serve.rs` | one request from arrival to answer |
+//! | `manifest.rs` `blob.rs` `tags.rs` | the answers |
+//! | `range.rs` | the `Range` header; pure |
+//! | `auth.rs` `token.rs` | who may ask; the token endpoint and the tokens it issued |
+//! | `answer.rs` | an answer before it meets the wire |
+//! | `body.rs` `pace.rs` `wire.rs` | its bytes: shaped, slowed down, cut off |
+//! | `listener.rs` | a port that can be closed and opened again |
+//! | `stage.rs` | `/_stage/…`: the knobs, for scripts |
+
+mod answer;
+mod auth;
+mod blob;
+mod body;
+mod catalog;
+mod config;
+mod counters;
+mod fault;
+mod listener;
+mod manifest;
+mod pace;
+mod range;
+mod route;
+mod serve;
+mod stage;
+mod tags;
+mod token;
+mod upstream;
+mod wire;
+
+pub use config::{Auth, Bandwidth, Config, Credentials, Redirect, TokenAuth, TokenField, TokenRefusal};
+pub use counters::{Counters, Kind, Seen};
+pub use fault::{Effect, Fault};
+pub use upstream::Upstream;

@@ -1,0 +1,221 @@
+//! One request from arrival to answer.
+
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, IF_NONE_MATCH, RANGE, USER_AGENT,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::answer::{Answer, DOCKER_CONTENT_DIGEST};
+use super::blob::Elsewhere;
+use super::body::{self, Body, Sending};
+use super::catalog::{Catalog, Repository};
+use super::counters::{Tally, Visit};
+use super::fault::{FaultBoard, Plan};
+use super::pace::Line;
+use super::route::{Origin, Route};
+use super::token::{self, TokenBook};
+use super::wire::Connection;
+use super::{Auth, Config, Redirect, Seen, auth, blob, manifest, tags};
+
+/// Everything both ports serve from.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) catalog: RwLock<Catalog>,
+    pub(super) auth: RwLock<Auth>,
+    pub(super) redirect: RwLock<Option<Redirect>>,
+    pub(super) faults: FaultBoard,
+    pub(super) tally: Tally,
+    pub(super) tokens: TokenBook,
+    pub(super) line: Arc<Line>,
+    pub(super) releases: watch::Sender<u64>,
+    pub(super) cdn_port: AtomicU16,
+    pub(super) signature: AtomicU64,
+}
+
+impl Server {
+    pub(super) fn new(config: &Config) -> Self {
+        let line = Line::default();
+        line.set(config.bandwidth);
+        Self {
+            catalog: RwLock::default(),
+            auth: RwLock::new(config.auth.clone()),
+            redirect: RwLock::new(config.redirect),
+            faults: FaultBoard::new(config.faults.clone()),
+            tally: Tally::new(),
+            tokens: TokenBook::default(),
+            line: Arc::new(line),
+            releases: watch::Sender::new(0),
+            cdn_port: AtomicU16::new(0),
+            signature: AtomicU64::new(1),
+        }
+    }
+
+    pub(super) async fn serve(&self, origin: Origin, head: &Parts, connection: Arc<Connection>) -> Response<Body> {
+        let route = Route::parse(origin, &head.method, head.uri.path());
+        let asked_token = token::Asked::parse(head.uri.query().unwrap_or_default());
+        let key = if route == Route::Token { asked_token.key() } else { route.key() };
+        let visit = self.tally.arrive(route.kind(), key, seen(head));
+        let plan = self.faults.plan(route.kind(), route.repository(), route.reference());
+        self.delay(&plan).await;
+        if plan.disconnect {
+            connection.reset_now();
+        }
+        let answer = match &plan.status {
+            Some((status, code, message)) => broken(*status, code.as_deref(), message),
+            None => self.answer(&route, head, &asked_token, &plan),
+        };
+        self.render(answer, &route, plan, connection, visit)
+    }
+
+    /// Lets go on whatever is held or hangs.
+    pub(super) fn release(&self) {
+        self.releases.send_modify(|releases| *releases += 1);
+    }
+
+    async fn delay(&self, plan: &Plan) {
+        let mut releases = self.releases.subscribe();
+        if let Some(latency) = plan.latency {
+            sleep(latency).await;
+        }
+        if plan.hold {
+            // An error means that the server is gone, and the answer with it.
+            let _ = releases.changed().await;
+        }
+    }
+
+    fn answer(&self, route: &Route, head: &Parts, asked: &token::Asked, plan: &Plan) -> Answer {
+        let auth = self.auth.read().expect("nothing panics while it is held");
+        if let Route::Token = route {
+            return match &*auth {
+                Auth::Token(token_auth) => token::answer(token_auth, &self.tokens, &head.headers, asked),
+                _ => Answer::text(StatusCode::NOT_FOUND, "not found"),
+            };
+        }
+        let to_the_registry = !matches!(route, Route::Cdn { .. });
+        if to_the_registry && let Some(refusal) = auth::refusal(&auth, &self.tokens, &head.headers, route.repository())
+        {
+            return refusal;
+        }
+        drop(auth);
+        self.permitted(route, head, plan)
+    }
+
+    fn permitted(&self, route: &Route, head: &Parts, plan: &Plan) -> Answer {
+        let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
+        let catalog = self.catalog.read().expect("nothing panics while it is held");
+        let within = |name: &str, answer: &dyn Fn(&Repository) -> Answer| match catalog.repository(name) {
+            Some(repository) => answer(repository),
+            None => Answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "repository name not known to registry"),
+        };
+        match route {
+            Route::Ping => Answer::json(StatusCode::OK, &serde_json::json!({})),
+            Route::Manifest { repository, reference, .. } => {
+                within(repository, &|found| manifest::answer(found, reference, headers, plan.strict_accept))
+            }
+            Route::Blob { repository, digest, head } => within(repository, &|found| match self.redirect(*head) {
+                Some(redirect) => blob::redirect(found, digest, headers, redirect, self.elsewhere()),
+                None => blob::answer(found, digest, headers, plan.ignore_range),
+            }),
+            Route::Tags { repository } => within(repository, &|found| tags::answer(found, repository, query)),
+            Route::Referrers { repository, digest } => within(repository, &|found| tags::referrers(found, digest)),
+            Route::Cdn { digest, head } => {
+                let asked = blob::Presigned { query, signature: self.elsewhere().signature, head: *head };
+                asked.answer(catalog.any_blob(digest), headers, plan.ignore_range)
+            }
+            Route::Unsupported { .. } => {
+                Answer::error(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "this registry cannot be pushed to")
+            }
+            Route::Token | Route::Unknown { .. } => Answer::text(StatusCode::NOT_FOUND, "not found"),
+        }
+    }
+
+    fn redirect(&self, head: bool) -> Option<Redirect> {
+        let redirect = *self.redirect.read().expect("nothing panics while it is held");
+        redirect.filter(|redirect| redirect.heads || !head)
+    }
+
+    fn elsewhere(&self) -> Elsewhere {
+        Elsewhere { port: self.cdn_port.load(Ordering::Relaxed), signature: self.signature.load(Ordering::Relaxed) }
+    }
+
+    fn render(
+        &self,
+        mut answer: Answer,
+        route: &Route,
+        plan: Plan,
+        connection: Arc<Connection>,
+        mut visit: Visit,
+    ) -> Response<Body> {
+        visit.answered(answer.status.as_u16());
+        if plan.omit_digest {
+            answer.headers.remove(DOCKER_CONTENT_DIGEST);
+        }
+        let bodiless = answer.status == StatusCode::NOT_MODIFIED;
+        if !plan.chunked && !bodiless {
+            let len = answer.range.end - answer.range.start;
+            answer.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+        }
+        replace(&mut answer.headers, &plan.headers);
+        let body = if route.is_head() || bodiless {
+            visit.finish();
+            body::empty()
+        } else {
+            let sending = Sending {
+                content: answer.content,
+                range: answer.range,
+                counted_as: answer.counted_as,
+                corrupt: plan.corrupt,
+                cut: plan.cut,
+                line: Arc::clone(&self.line),
+                connection,
+                releases: self.releases.subscribe(),
+                visit,
+            };
+            sending.into_body()
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        response
+    }
+}
+
+fn broken(status: u16, code: Option<&str>, message: &str) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match code {
+        Some(code) => Answer::error(status, code, message),
+        None => Answer::text(status, message),
+    }
+}
+
+/// What no header can be made of is left out: a fault is written by hand, and a test sees soon enough that it is missing.
+fn replace(headers: &mut HeaderMap, with: &[(String, String)]) {
+    for (name, value) in with {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn seen(head: &Parts) -> Seen {
+    let joined = |name: HeaderName| {
+        let lines: Vec<_> = head.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+        (!lines.is_empty()).then(|| lines.join(", "))
+    };
+    let scheme = |text: String| text.split(' ').next().map(str::to_owned);
+    Seen {
+        target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        accept: joined(ACCEPT),
+        accept_encoding: joined(ACCEPT_ENCODING),
+        range: joined(RANGE),
+        if_none_match: joined(IF_NONE_MATCH),
+        user_agent: joined(USER_AGENT),
+        authorization: joined(AUTHORIZATION).and_then(scheme),
+    }
+}

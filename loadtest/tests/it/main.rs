@@ -1,0 +1,13 @@
+//! The synthetic upstream over real HTTP.
+
+#![allow(clippy::unwrap_used, reason = "what helps the tests may panic as they may")]
+
+mod auth;
+mod counters;
+mod faults;
+mod lifecycle;
+mod program;
+mod pull;
+mod redirect;
+mod shaping;
+mod world;
