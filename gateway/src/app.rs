@@ -1,0 +1,175 @@
+//! Puts a gateway together from its components; owns its listeners, its jobs and the order in which it ends.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
+use http::Request;
+use roadstead_proto::clock::Clock;
+use roadstead_proto::domain::limits;
+use roadstead_proto::meta::{Leases, MetaError, MetaStore};
+use roadstead_storage::blob::BlobStore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::fetch::Tools;
+use crate::fetch::blobs::Blobs;
+use crate::fetch::spool::SpoolSpace;
+use crate::health::{self, Health};
+use crate::lease::Session;
+use crate::meta::snapshot::Snapshots;
+use crate::metrics::Metrics;
+use crate::pull::Puller;
+use crate::resolve::Resolver;
+use crate::seal::Keyring;
+use crate::server;
+use crate::telemetry::Telemetry;
+use crate::upstream::{Client, HttpExchange};
+use crate::usage::UsageLog;
+
+/// What a gateway is made of.
+pub struct Components {
+    /// Configuration and entries.
+    pub meta: Arc<dyn MetaStore>,
+    /// Single flight over the cluster.
+    pub leases: Arc<dyn Leases>,
+    /// Bytes.
+    pub store: Arc<dyn BlobStore>,
+    /// The way to upstreams.
+    pub exchange: Arc<dyn HttpExchange>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Opens upstream passwords.
+    pub keyring: Keyring,
+    /// Where everything is counted.
+    pub telemetry: Telemetry,
+}
+
+/// A gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The metadata gave no configuration.
+    #[error("the configuration could not be loaded: {0}")]
+    Metadata(#[from] MetaError),
+    /// The folder for spools is not usable.
+    #[error("the spool folder {path} cannot be created: {source}")]
+    Spool {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A gateway that is ready to serve.
+pub struct Gateway {
+    config: Config,
+    puller: Arc<Puller>,
+    health: Arc<Health>,
+    meta: Arc<dyn MetaStore>,
+    session: Arc<Session>,
+    catalog: Arc<Catalog>,
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Loads the configuration; asks no upstream.
+    pub async fn start(config: Config, components: Components) -> Result<Self, StartError> {
+        std::fs::create_dir_all(&config.spool_dir)
+            .map_err(|source| StartError::Spool { path: config.spool_dir.clone(), source })?;
+        let Components { meta, leases, store, exchange, clock, keyring, telemetry } = components;
+        let metrics = Metrics::new(&telemetry.meter());
+        let snapshots = Arc::new(Snapshots::load(Arc::clone(&meta), Arc::new(keyring)).await?);
+        let catalog = Arc::new(Catalog::new(Arc::clone(&meta), config.region.clone()));
+        let session = Arc::new(Session::new(leases, config.gateway.clone(), config.region.clone()));
+        let tasks = TaskTracker::new();
+        let tools = Tools {
+            client: Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone())),
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            session: Arc::clone(&session),
+            clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+        };
+        let space = SpoolSpace::new(config.spool_dir.clone(), limits::SPOOL_MEMORY_TOTAL);
+        let puller = Arc::new(Puller {
+            snapshots,
+            resolver: Arc::new(Resolver::new(tools.clone(), config.manifest_memory)),
+            blobs: Arc::new(Blobs::new(tools, Arc::clone(&meta), space)),
+            usage: Arc::new(UsageLog::new(Arc::clone(&clock))),
+            metrics,
+            clock,
+            anonymous_pull: config.anonymous_pull,
+        });
+        let health = Arc::new(Health::new(store, telemetry));
+        Ok(Self { config, puller, health, meta, session, catalog, tasks })
+    }
+
+    /// What the public listener serves.
+    fn router(&self) -> Router {
+        let puller = Arc::clone(&self.puller);
+        let pull = any(move |request: Request<Body>| {
+            let puller = Arc::clone(&puller);
+            async move { puller.serve(request).await }
+        });
+        let not_found = Arc::clone(&self.puller);
+        Router::new()
+            .route("/v2", pull.clone())
+            .route("/v2/", pull.clone())
+            .route("/v2/{*rest}", pull)
+            .merge(health::probes(Arc::clone(&self.health)))
+            .fallback(move |request: Request<Body>| {
+                let puller = Arc::clone(&not_found);
+                async move { puller.serve(request).await }
+            })
+    }
+
+    /// Serves both listeners until `stop`; then drains: not ready, no new connections, running streams and downloads to
+    /// their end within the drain timeout, and last the session.
+    pub async fn serve(self, listener: TcpListener, admin: TcpListener, stop: CancellationToken) {
+        let jobs_stop = CancellationToken::new();
+        let jobs = self.start_jobs(&jobs_stop);
+        let admin_stop = CancellationToken::new();
+        let admin_router = health::admin(Arc::clone(&self.health));
+        let admin = tokio::spawn(server::serve(admin, admin_router, admin_stop.clone(), limits::REQUEST_HEAD_TIMEOUT));
+        let until = self.config.drain_timeout;
+        let drain = async {
+            stop.cancelled().await;
+            info!(timeout = ?until, "draining");
+            self.health.drain();
+        };
+        tokio::join!(server::serve(listener, self.router(), stop.clone(), until), drain);
+        self.tasks.close();
+        if tokio::time::timeout(until, self.tasks.wait()).await.is_err() {
+            warn!("downloads are still running at the end of the drain: they are given up");
+        }
+        jobs_stop.cancel();
+        jobs.close();
+        jobs.wait().await;
+        admin_stop.cancel();
+        if admin.await.is_err() {
+            warn!("the admin listener ended badly");
+        }
+    }
+
+    fn start_jobs(&self, stop: &CancellationToken) -> TaskTracker {
+        let jobs = TaskTracker::new();
+        jobs.spawn(Arc::clone(&self.session).keep_alive(stop.clone()));
+        jobs.spawn(Arc::clone(&self.puller.usage).run(Arc::clone(&self.meta), stop.clone()));
+        let catalog = Arc::clone(&self.catalog);
+        jobs.spawn(Arc::clone(&self.puller.snapshots).follow(move || catalog.forget(), stop.clone()));
+        jobs
+    }
+}

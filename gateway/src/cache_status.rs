@@ -1,0 +1,60 @@
+//! `Cache-Status` (RFC 9211): how an answer came about.
+
+use std::time::Duration;
+
+/// How an answer came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// From the cache, without asking.
+    Hit,
+    /// From the cache, after the upstream confirmed it.
+    Revalidated,
+    /// From the cache, past its validity.
+    Stale {
+        /// Why it was not refreshed.
+        reason: &'static str,
+        /// Past its validity by this much.
+        by: Duration,
+    },
+    /// From the upstream, by this request.
+    Miss,
+    /// From the upstream, by another request for the same that was under way.
+    Collapsed,
+}
+
+impl CacheStatus {
+    /// The header's value.
+    pub fn render(self) -> String {
+        match self {
+            Self::Hit => "roadstead; hit".to_owned(),
+            Self::Revalidated => "roadstead; fwd=stale; fwd-status=200; detail=revalidated".to_owned(),
+            Self::Stale { reason, by } => format!("roadstead; hit; ttl=-{}; detail={reason}", by.as_secs()),
+            Self::Miss => "roadstead; fwd=uri-miss; fwd-status=200".to_owned(),
+            Self::Collapsed => "roadstead; fwd=uri-miss; collapsed".to_owned(),
+        }
+    }
+
+    /// For metrics and logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Revalidated => "revalidated",
+            Self::Stale { .. } => "stale",
+            Self::Miss => "miss",
+            Self::Collapsed => "collapsed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_the_rfc_writes_it() {
+        assert_eq!(CacheStatus::Hit.render(), "roadstead; hit");
+        let stale = CacheStatus::Stale { reason: "timeout", by: Duration::from_secs(90) };
+        assert_eq!(stale.render(), "roadstead; hit; ttl=-90; detail=timeout");
+        assert_eq!(CacheStatus::Collapsed.render(), "roadstead; fwd=uri-miss; collapsed");
+    }
+}

@@ -1,0 +1,309 @@
+//! What this gateway knows of the metadata's rows: read through on demand, kept in memory, never the truth.
+//!
+//! Keys carry the upstream's epoch, so that a change of its url or credentials, or a purge of its cache, makes
+//! everything kept before unreachable in the same instant as the configuration snapshot is swapped.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::entry::{BlobLocation, Descriptor, Right, TagEntry, TagKey};
+use roadstead_proto::domain::epoch::{Epoch, Revision};
+use roadstead_proto::domain::image::{Reference, RepositoryName, Tag};
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::registry::{RegionId, RegistryId, UpstreamId};
+use roadstead_proto::domain::time::Timestamp;
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore};
+use roadstead_proto::state::read::ContentQuery;
+
+use crate::meta::snapshot::{RegistryView, UpstreamView};
+use crate::upstream::error::{Fault, NotHere};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ContentKey {
+    upstream: UpstreamId,
+    epoch: Epoch,
+    repository: RepositoryName,
+    digest: Digest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ReferenceKey {
+    upstream: UpstreamId,
+    epoch: Epoch,
+    repository: RepositoryName,
+    reference: Reference,
+}
+
+/// Content that (upstream, repository) has earned the right to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The right.
+    pub right: Right,
+    /// Where the bytes lie, unless they are in memory only.
+    pub location: Option<BlobLocation>,
+}
+
+/// A tag as it was last resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownTag {
+    /// The upstream that answered.
+    pub upstream: UpstreamId,
+    /// Its entry.
+    pub entry: TagEntry,
+    /// The registry's routing under which it was walked to.
+    pub routing: Revision,
+}
+
+/// What the metadata says of a digest for a registry.
+#[derive(Debug, Default)]
+pub struct LookedUp {
+    /// The upstreams with the right to it, and its location.
+    pub known: Vec<(Arc<UpstreamView>, Known)>,
+    /// The upstreams whose manifests name it.
+    pub named: Vec<(Arc<UpstreamView>, Descriptor)>,
+    /// The upstreams without a right, of an origin that delivered it; it is stored.
+    pub delivered: Vec<UpstreamId>,
+    /// The revision of this view.
+    pub revision: Revision,
+}
+
+/// The last answer that was no content, and until when it is remembered.
+#[derive(Debug, Clone)]
+enum Setback {
+    NotHere(NotHere, Timestamp),
+    Fault(Fault, Timestamp),
+}
+
+/// See the module's text.
+pub struct Catalog {
+    meta: Arc<dyn MetaStore>,
+    region: RegionId,
+    content: Cache<ContentKey, Known>,
+    descriptors: Cache<ContentKey, Descriptor>,
+    tags: Cache<(RegistryId, RepositoryName, Tag), KnownTag>,
+    setbacks: Cache<ReferenceKey, Setback>,
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Catalog")
+    }
+}
+
+fn content_key(view: &UpstreamView, repository: &RepositoryName, digest: &Digest) -> ContentKey {
+    let (upstream, epoch) = (view.upstream.id, view.upstream.epoch);
+    ContentKey { upstream, epoch, repository: repository.clone(), digest: *digest }
+}
+
+fn reference_key(view: &UpstreamView, repository: &RepositoryName, reference: &Reference) -> ReferenceKey {
+    let (upstream, epoch) = (view.upstream.id, view.upstream.epoch);
+    ReferenceKey { upstream, epoch, repository: repository.clone(), reference: reference.clone() }
+}
+
+impl Catalog {
+    /// An empty catalog over the metadata.
+    pub fn new(meta: Arc<dyn MetaStore>, region: RegionId) -> Self {
+        fn rows<K, V>() -> Cache<K, V>
+        where
+            K: std::hash::Hash + Eq + Send + Sync + 'static,
+            V: Clone + Send + Sync + 'static,
+        {
+            Cache::builder().max_capacity(limits::METADATA_ROWS_IN_MEMORY).build()
+        }
+        let setbacks = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
+        Self { meta, region, content: rows(), descriptors: rows(), tags: rows(), setbacks }
+    }
+
+    /// Content that is known without asking the metadata.
+    pub async fn known(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest) -> Option<Known> {
+        self.content.get(&content_key(view, repository, digest)).await
+    }
+
+    /// Keeps what was just earned or read.
+    pub async fn learn(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest, known: Known) {
+        self.content.insert(content_key(view, repository, digest), known).await;
+    }
+
+    /// Forgets content whose object was found missing or damaged.
+    pub async fn distrust(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest) {
+        self.content.invalidate(&content_key(view, repository, digest)).await;
+    }
+
+    /// Keeps what a manifest names.
+    pub async fn learn_children(&self, view: &UpstreamView, repository: &RepositoryName, children: &[Descriptor]) {
+        for child in children {
+            self.descriptors.insert(content_key(view, repository, &child.digest), child.clone()).await;
+        }
+    }
+
+    /// Asks the metadata about a digest, for every upstream of a registry at once.
+    pub async fn look_up(
+        &self,
+        registry: &RegistryView,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<LookedUp, MetaError> {
+        let query = ContentQuery {
+            upstreams: registry.upstreams.iter().map(|view| view.upstream.id).collect(),
+            repository: repository.clone(),
+            digest: *digest,
+            region: self.region.clone(),
+        };
+        let found = self.meta.content(&query, Consistency::Local).await?;
+        let mut looked_up = LookedUp { revision: found.revision, ..LookedUp::default() };
+        for at in found.upstreams {
+            let Some(view) = registry.upstream(at.upstream) else { continue };
+            if let (Some(right), Some(location)) = (at.right, found.location)
+                && right.upstream_epoch == view.upstream.epoch
+            {
+                let known = Known { right, location: Some(location) };
+                self.learn(view, repository, digest, known.clone()).await;
+                looked_up.known.push((Arc::clone(view), known));
+            } else if at.delivered && found.location.is_some() {
+                looked_up.delivered.push(at.upstream);
+            }
+            if let Some(descriptor) = at.descriptor {
+                looked_up.named.push((Arc::clone(view), descriptor));
+            }
+        }
+        Ok(looked_up)
+    }
+
+    /// Asks the metadata about a digest at one upstream.
+    pub async fn look_up_at(
+        &self,
+        view: &Arc<UpstreamView>,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Known>, MetaError> {
+        let query = ContentQuery {
+            upstreams: vec![view.upstream.id],
+            repository: repository.clone(),
+            digest: *digest,
+            region: self.region.clone(),
+        };
+        let found = self.meta.content(&query, Consistency::Local).await?;
+        let right = found.upstreams.into_iter().find_map(|at| at.right);
+        let right = right.filter(|right| right.upstream_epoch == view.upstream.epoch);
+        let Some((right, location)) = right.zip(found.location) else { return Ok(None) };
+        let known = Known { right, location: Some(location) };
+        self.learn(view, repository, digest, known.clone()).await;
+        Ok(Some(known))
+    }
+
+    /// The upstreams whose manifests, seen by this gateway, name a digest.
+    pub async fn named(
+        &self,
+        registry: &RegistryView,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Vec<(Arc<UpstreamView>, Descriptor)> {
+        let mut named = Vec::new();
+        for view in &registry.upstreams {
+            if let Some(descriptor) = self.descriptors.get(&content_key(view, repository, digest)).await {
+                named.push((Arc::clone(view), descriptor));
+            }
+        }
+        named
+    }
+
+    /// A tag that is known without asking the metadata.
+    pub async fn known_tag(&self, key: &TagKey) -> Option<KnownTag> {
+        self.tags.get(&(key.registry, key.repository.clone(), key.tag.clone())).await
+    }
+
+    /// Keeps what a tag was just resolved to.
+    pub async fn learn_tag(&self, key: &TagKey, known: KnownTag) {
+        self.tags.insert((key.registry, key.repository.clone(), key.tag.clone()), known).await;
+    }
+
+    /// Asks the metadata about a tag; what is in memory counts where the metadata is away or behind.
+    pub async fn look_up_tag(&self, key: &TagKey) -> Option<KnownTag> {
+        let in_memory = self.known_tag(key).await;
+        let stored = match self.meta.tag(key, Consistency::Local).await {
+            Ok(view) => view.route.zip(view.entry).map(|(route, entry)| KnownTag {
+                upstream: route.upstream,
+                entry,
+                routing: route.routing,
+            }),
+            Err(_) => None,
+        };
+        match (in_memory, stored) {
+            (Some(ours), Some(theirs)) if ours.entry.checked_at >= theirs.entry.checked_at => Some(ours),
+            (_, Some(theirs)) => {
+                self.learn_tag(key, theirs.clone()).await;
+                Some(theirs)
+            }
+            (ours, None) => ours,
+        }
+    }
+
+    /// A tag of one upstream, whichever registry it was pulled through.
+    pub async fn tag_entry(&self, view: &UpstreamView, repository: &RepositoryName, tag: &Tag) -> Option<TagEntry> {
+        let entry = self.meta.tag_entry(view.upstream.id, repository, tag, Consistency::Local).await.ok()??;
+        (entry.upstream_epoch == view.upstream.epoch).then_some(entry)
+    }
+
+    /// Remembers that an upstream said "not here".
+    pub async fn remember_not_here(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        reference: &Reference,
+        not_here: NotHere,
+        now: Timestamp,
+    ) {
+        let until = now.after(limits::NOT_HERE_MEMORY);
+        self.setbacks.insert(reference_key(view, repository, reference), Setback::NotHere(not_here, until)).await;
+    }
+
+    /// Remembers that an upstream could not say.
+    pub async fn remember_fault(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        reference: &Reference,
+        fault: Fault,
+        now: Timestamp,
+    ) {
+        let until = now.after(limits::FAULT_MEMORY);
+        self.setbacks.insert(reference_key(view, repository, reference), Setback::Fault(fault, until)).await;
+    }
+
+    /// A "not here" that still counts.
+    pub async fn not_here(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Option<NotHere> {
+        match self.setbacks.get(&reference_key(view, repository, reference)).await {
+            Some(Setback::NotHere(not_here, until)) if now < until => Some(not_here),
+            _ => None,
+        }
+    }
+
+    /// A fault so recent that whoever has a stale copy need not wait for another.
+    pub async fn recent_fault(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Option<Fault> {
+        match self.setbacks.get(&reference_key(view, repository, reference)).await {
+            Some(Setback::Fault(fault, until)) if now < until => Some(fault),
+            _ => None,
+        }
+    }
+
+    /// Drops what a purge or missed changes made doubtful: all of it, since purges are rare and a row costs one read.
+    pub fn forget(&self) {
+        self.content.invalidate_all();
+        self.descriptors.invalidate_all();
+        self.tags.invalidate_all();
+        self.setbacks.invalidate_all();
+    }
+}

@@ -1,0 +1,24 @@
+//! Settings of one gateway, parsed and validated by whoever starts it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roadstead_proto::domain::lease::GatewayId;
+use roadstead_proto::domain::registry::RegionId;
+
+/// Settings of one gateway.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Its own name, stable over restarts.
+    pub gateway: GatewayId,
+    /// The region whose bucket it reads and writes.
+    pub region: RegionId,
+    /// Whether pulls need no token, whatever the registry says. For listeners on loopback.
+    pub anonymous_pull: bool,
+    /// Memory for manifests, in bytes.
+    pub manifest_memory: u64,
+    /// Folder for spools that outgrow memory; the files in it have no name.
+    pub spool_dir: PathBuf,
+    /// How long running streams may go on after the stop signal.
+    pub drain_timeout: Duration,
+}

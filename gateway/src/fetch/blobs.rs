@@ -1,0 +1,514 @@
+//! Blobs: whose bytes they are, and where they come from.
+//!
+//! The order is memory, metadata, a running download, a new one. Neither stored bytes nor a running download are used
+//! for an (upstream, repository) that has not earned the right to them (architecture §4, "Whose blob is it").
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::entry::{BlobLocation, ContentKind, EntryRef, ObjectKey};
+use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::domain::image::{Reference, RepositoryName};
+use roadstead_proto::domain::lease::{EarnedByHead, FencingToken, LeaseKey};
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::media::MediaType;
+use roadstead_proto::domain::registry::UpstreamId;
+use roadstead_proto::domain::upstream::{OnError, SourceId};
+use roadstead_proto::meta::MetaStore;
+use roadstead_proto::state::command::Command;
+use roadstead_storage::blob::Body;
+use roadstead_storage::error::{Kind, StorageError};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::Tools;
+use super::error::{FetchError, FillFailure};
+use super::fill::{Fill, Phase, Pump, Reach};
+use super::record::Content;
+use super::spool::SpoolSpace;
+use crate::cache_status::CacheStatus;
+use crate::catalog::{Known, LookedUp};
+use crate::lease::{Held, Lease};
+use crate::meta::snapshot::UpstreamView;
+use crate::policy::Permit;
+use crate::upstream::client::Patience;
+use crate::upstream::error::Answer;
+
+/// Bytes on their way to a client.
+pub type BlobBytes = BoxStream<'static, Result<Bytes, BodyFailure>>;
+
+/// A body broke off: the client's connection is aborted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BodyFailure {
+    /// The download did.
+    #[error(transparent)]
+    Fill(#[from] FillFailure),
+    /// Object storage did.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Where a blob's bytes come from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The upstream whose cache it is.
+    pub upstream: UpstreamId,
+    /// Its size, where known.
+    pub size: Option<u64>,
+    /// How it came about.
+    pub status: CacheStatus,
+    origin: ByteOrigin,
+}
+
+#[derive(Debug, Clone)]
+enum ByteOrigin {
+    Stored(BlobLocation),
+    Fill(Arc<Fill>),
+}
+
+/// An object that is recorded but could not be read: what to tell the next attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Lost {
+    /// The object is missing or damaged, and is to be replaced. `None` where storage did not answer.
+    pub replace: Option<FencingToken>,
+}
+
+type FillKey = (SourceId, Digest);
+
+/// The blobs of every registry.
+pub struct Blobs {
+    tools: Tools,
+    meta: Arc<dyn MetaStore>,
+    space: SpoolSpace,
+    running: Mutex<HashMap<FillKey, Arc<Fill>>>,
+}
+
+impl std::fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blobs").field("running", &self.running().len()).finish_non_exhaustive()
+    }
+}
+
+/// Takes the fill off the map when its tasks end, however they end.
+struct Finish {
+    blobs: Arc<Blobs>,
+    key: FillKey,
+    fill: Arc<Fill>,
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.blobs.running().remove(&self.key);
+        // For a task that panicked; a phase that was reached stays.
+        self.fill.abandon();
+    }
+}
+
+impl Blobs {
+    /// No blob, no download.
+    pub fn new(tools: Tools, meta: Arc<dyn MetaStore>, space: SpoolSpace) -> Self {
+        Self { tools, meta, space, running: Mutex::default() }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Fill>>> {
+        // Every section only inserts or removes.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the bytes of a digest come from. `lost` is an earlier answer that could not be read.
+    pub async fn find(
+        self: &Arc<Self>,
+        permit: &Permit,
+        digest: &Digest,
+        lost: Option<Lost>,
+    ) -> Result<Source, FetchError> {
+        let catalog = &self.tools.catalog;
+        if lost.is_none() {
+            for view in &permit.registry().upstreams {
+                if let Some(source) =
+                    catalog.known(view, permit.repository(), digest).await.and_then(|known| stored(view, &known))
+                {
+                    return Ok(source);
+                }
+            }
+        }
+        // Without metadata nothing stored can be used, but a cold pull goes through all the same.
+        let looked_up = match catalog.look_up(permit.registry(), permit.repository(), digest).await {
+            Ok(looked_up) => looked_up,
+            Err(error) => {
+                warn!(%error, "the metadata cannot say whose blob it is");
+                LookedUp::default()
+            }
+        };
+        if lost.is_none()
+            && let Some(source) = looked_up.known.iter().find_map(|(view, known)| stored(view, known))
+        {
+            return Ok(source);
+        }
+        self.find_upstream(permit, digest, lost, &looked_up).await
+    }
+
+    /// The upstreams to ask, in order: those whose manifests name the digest, else all of them.
+    async fn candidates(
+        &self,
+        permit: &Permit,
+        digest: &Digest,
+        looked_up: &LookedUp,
+    ) -> Vec<(Arc<UpstreamView>, Option<u64>)> {
+        let (registry, repository) = (permit.registry(), permit.repository());
+        let mut named = self.tools.catalog.named(registry, repository, digest).await;
+        if named.is_empty() {
+            named.clone_from(&looked_up.named);
+        }
+        let mut candidates: Vec<_> = named.into_iter().map(|(view, child)| (view, Some(child.size))).collect();
+        // Who has the right has delivered it before: where its object was lost, it is asked again.
+        for (view, known) in &looked_up.known {
+            if !candidates.iter().any(|(candidate, _)| candidate.upstream.id == view.upstream.id) {
+                candidates.push((Arc::clone(view), Some(known.right.size)));
+            }
+        }
+        if candidates.is_empty() {
+            candidates = registry.upstreams.iter().map(|view| (Arc::clone(view), None)).collect();
+        }
+        candidates
+    }
+
+    async fn find_upstream(
+        self: &Arc<Self>,
+        permit: &Permit,
+        digest: &Digest,
+        lost: Option<Lost>,
+        looked_up: &LookedUp,
+    ) -> Result<Source, FetchError> {
+        let mut passed_over = None;
+        let reference = Reference::Digest(*digest);
+        let now = self.tools.clock.now();
+        for (view, size) in self.candidates(permit, digest, looked_up).await {
+            let repository = permit.repository();
+            if self.tools.catalog.not_here(&view, repository, &reference, now).await.is_some() {
+                continue;
+            }
+            let wanted = Wanted { view: &view, repository, digest, size, lost };
+            match self.from_upstream(wanted, looked_up).await {
+                Ok(Answer::Here(source)) => return Ok(source),
+                Ok(Answer::NotHere(not_here)) => {
+                    debug!(upstream = %view.upstream.id, %digest, reason = not_here.reason(), "not here");
+                    self.tools.catalog.remember_not_here(&view, repository, &reference, not_here, now).await;
+                }
+                Err(error) if view.upstream.settings.on_error == OnError::Next => {
+                    passed_over.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(passed_over.unwrap_or(FetchError::NotFound))
+    }
+
+    async fn from_upstream(
+        self: &Arc<Self>,
+        wanted: Wanted<'_>,
+        looked_up: &LookedUp,
+    ) -> Result<Answer<Source>, FetchError> {
+        let Wanted { view, repository, digest, lost, .. } = wanted;
+        if lost.is_none() && looked_up.delivered.contains(&view.upstream.id) {
+            match self.earn_by_head(&wanted, looked_up.revision).await? {
+                Answer::Here(Some(source)) => return Ok(Answer::Here(source)),
+                Answer::Here(None) => {}
+                Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
+            }
+        }
+        let key = (view.source.clone(), *digest);
+        let (fill, led) = {
+            let mut running = self.running();
+            match running.get(&key) {
+                Some(fill) => (Arc::clone(fill), false),
+                None => {
+                    let fill = Fill::new(*digest, self.space.spool(), view.upstream.id, repository.clone());
+                    let fill = Arc::new(fill);
+                    running.insert(key.clone(), Arc::clone(&fill));
+                    (fill, true)
+                }
+            }
+        };
+        if led {
+            let finish = Finish { blobs: Arc::clone(self), key, fill: Arc::clone(&fill) };
+            let lead = Lead {
+                finish,
+                view: Arc::clone(view),
+                repository: repository.clone(),
+                digest: *digest,
+                replaces: lost.and_then(|lost| lost.replace),
+            };
+            self.tools.tasks.spawn(lead.run());
+        } else if !fill.admits(view.upstream.id, repository) {
+            let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+            match self.tools.client.head_blob(view, repository, digest, patience).await {
+                Ok(Answer::Here(_)) => fill.admit(view.upstream.id, repository.clone()),
+                Ok(Answer::NotHere(not_here)) => return Ok(Answer::NotHere(not_here)),
+                Err(fault) => return Err(upstream_fault(view, fault)),
+            }
+        }
+        let status = if led { CacheStatus::Miss } else { CacheStatus::Collapsed };
+        await_headers(&wanted, fill, status).await
+    }
+
+    /// Earns the right to stored bytes of the same origin. `Here(None)` where the bytes turn out not to be usable.
+    async fn earn_by_head(&self, wanted: &Wanted<'_>, began: Revision) -> Result<Answer<Option<Source>>, FetchError> {
+        let Wanted { view, repository, digest, .. } = *wanted;
+        let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+        match self.tools.client.head_blob(view, repository, digest, patience).await {
+            Ok(Answer::Here(_)) => {}
+            Ok(Answer::NotHere(not_here)) => return Ok(Answer::NotHere(not_here)),
+            Err(fault) => return Err(upstream_fault(view, fault)),
+        }
+        let command = Command::EarnRight(EarnedByHead {
+            entry: entry(wanted),
+            upstream_epoch: view.upstream.epoch,
+            began,
+            region: self.tools.session.region().clone(),
+            media_type: MediaType::octet_stream(),
+            kind: ContentKind::Blob,
+        });
+        if let Err(error) = self.meta.propose(command).await {
+            debug!(%error, %digest, "a right could not be recorded; downloading instead");
+            return Ok(Answer::Here(None));
+        }
+        // Read back, so that the right in memory is the one that was recorded.
+        let known = self.look_up_one(view, repository, digest).await;
+        Ok(Answer::Here(known.and_then(|known| stored(view, &known))))
+    }
+
+    async fn look_up_one(
+        &self,
+        view: &Arc<UpstreamView>,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<Known> {
+        self.tools.catalog.look_up_at(view, repository, digest).await.ok().flatten()
+    }
+
+    /// Opens the bytes of `range`, the first of them in hand.
+    pub async fn open(&self, permit: &Permit, source: &Source, range: Range<u64>) -> Result<BlobBytes, Lost> {
+        match &source.origin {
+            ByteOrigin::Fill(fill) => {
+                Ok(Arc::clone(fill).stream(range, Reach::Released).map(|item| item.map_err(BodyFailure::from)).boxed())
+            }
+            ByteOrigin::Stored(location) => match self.tools.store.get(&location.key, location.size, range).await {
+                Ok(bytes) => Ok(bytes.map(|item| item.map_err(BodyFailure::from)).boxed()),
+                Err(error) => {
+                    warn!(object = %location.key, %error, "a recorded object cannot be read");
+                    if let Some(view) = permit.registry().upstream(source.upstream) {
+                        self.tools.catalog.distrust(view, permit.repository(), &location.key.digest).await;
+                    }
+                    let missing = matches!(error.kind(), Kind::NotFound | Kind::Corrupt);
+                    Err(Lost { replace: missing.then_some(location.key.token) })
+                }
+            },
+        }
+    }
+
+    /// The size of a digest, without downloading it: from the cache, from a manifest's descriptor, or by one HEAD.
+    pub async fn size(&self, permit: &Permit, digest: &Digest) -> Result<(Option<u64>, CacheStatus), FetchError> {
+        let (registry, repository) = (permit.registry(), permit.repository());
+        for view in &registry.upstreams {
+            if let Some(known) = self.tools.catalog.known(view, repository, digest).await {
+                return Ok((Some(known.right.size), CacheStatus::Hit));
+            }
+        }
+        let looked_up = self.tools.catalog.look_up(registry, repository, digest).await.unwrap_or_default();
+        if let Some((_, known)) = looked_up.known.first() {
+            return Ok((Some(known.right.size), CacheStatus::Hit));
+        }
+        let mut passed_over = None;
+        for (view, size) in self.candidates(permit, digest, &looked_up).await {
+            if let Some(size) = size {
+                return Ok((Some(size), CacheStatus::Miss));
+            }
+            let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+            match self.tools.client.head_blob(&view, repository, digest, patience).await {
+                Ok(Answer::Here(size)) => return Ok((size, CacheStatus::Miss)),
+                Ok(Answer::NotHere(_)) => {}
+                Err(fault) if view.upstream.settings.on_error == OnError::Next => {
+                    passed_over.get_or_insert(upstream_fault(&view, fault));
+                }
+                Err(fault) => return Err(upstream_fault(&view, fault)),
+            }
+        }
+        Err(passed_over.unwrap_or(FetchError::NotFound))
+    }
+}
+
+/// A blob that is wanted of one upstream.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    view: &'a Arc<UpstreamView>,
+    repository: &'a RepositoryName,
+    digest: &'a Digest,
+    /// What a manifest says of its size.
+    size: Option<u64>,
+    lost: Option<Lost>,
+}
+
+fn entry(wanted: &Wanted<'_>) -> EntryRef {
+    EntryRef {
+        upstream: wanted.view.upstream.id,
+        repository: wanted.repository.clone(),
+        reference: Reference::Digest(*wanted.digest),
+    }
+}
+
+fn stored(view: &UpstreamView, known: &Known) -> Option<Source> {
+    let location = known.location?;
+    Some(Source {
+        upstream: view.upstream.id,
+        size: Some(location.size),
+        status: CacheStatus::Hit,
+        origin: ByteOrigin::Stored(location),
+    })
+}
+
+pub(crate) fn upstream_fault(view: &UpstreamView, fault: crate::upstream::error::Fault) -> FetchError {
+    FetchError::Upstream { upstream: view.upstream.settings.name.clone(), fault }
+}
+
+/// Waits for what a fill's headers need: the upstream's status, or, where the manifest told the size, at most
+/// [`limits::HEADER_DEADLINE`]. Clients give up on headers that do not come; a later failure aborts the body.
+async fn await_headers(
+    wanted: &Wanted<'_>,
+    fill: Arc<Fill>,
+    status: CacheStatus,
+) -> Result<Answer<Source>, FetchError> {
+    let upstream = wanted.view.upstream.id;
+    let source = |size| Source { upstream, size, status, origin: ByteOrigin::Fill(Arc::clone(&fill)) };
+    let phase = match wanted.size {
+        None => fill.answered().await,
+        Some(size) => match tokio::time::timeout(limits::HEADER_DEADLINE, fill.answered()).await {
+            Ok(phase) => phase,
+            Err(_) => return Ok(Answer::Here(source(Some(size)))),
+        },
+    };
+    match phase {
+        Phase::Stored(known) => match stored(wanted.view, &known) {
+            Some(source) => Ok(Answer::Here(source)),
+            None => Err(FetchError::Abandoned),
+        },
+        Phase::NotHere(not_here) => Ok(Answer::NotHere(not_here)),
+        Phase::Open { size } => Ok(Answer::Here(source(size))),
+        Phase::Verified { size } => Ok(Answer::Here(source(Some(size)))),
+        Phase::Failed(failure) => Err(failure.into()),
+        Phase::Asking => Err(FetchError::Abandoned),
+    }
+}
+
+/// Pause between two looks at a lease that another gateway holds.
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(200);
+
+/// The task behind a fill: lease, download, upload, record.
+struct Lead {
+    finish: Finish,
+    view: Arc<UpstreamView>,
+    repository: RepositoryName,
+    digest: Digest,
+    replaces: Option<FencingToken>,
+}
+
+impl Lead {
+    async fn run(self) {
+        let fill = &self.finish.fill;
+        let held = match self.lease().await {
+            Ok(held) => held,
+            Err(phase) => return fill.enter(phase),
+        };
+        let tools = &self.finish.blobs.tools;
+        let pump = Pump { client: &tools.client, view: &self.view, repository: &self.repository, fill };
+        let body = match pump.open().await {
+            Ok(Answer::Here(body)) => body,
+            Ok(Answer::NotHere(not_here)) => return fill.enter(Phase::NotHere(not_here)),
+            Err(failure) => return fill.enter(Phase::Failed(failure)),
+        };
+        let _unrecorded = tools.metrics.unrecorded();
+        tools.metrics.fill_began();
+        fill.enter(Phase::Open { size: body.size });
+        let object = held.as_ref().map(|held| ObjectKey { digest: self.digest, token: held.token });
+        let (verdict, is_stored) = tokio::join!(
+            async {
+                let verdict = pump.run(body).await;
+                match &verdict {
+                    Ok(verdict) => fill.enter(Phase::Verified { size: verdict.size }),
+                    Err(failure) => fill.enter(Phase::Failed(failure.clone())),
+                }
+                verdict
+            },
+            self.upload(object)
+        );
+        let outcome = match &verdict {
+            Ok(_) if is_stored => "stored",
+            Ok(_) => "not_stored",
+            Err(failure) => {
+                warn!(digest = %self.digest, upstream = %self.view.upstream.id, %failure, "a download failed");
+                failure.reason()
+            }
+        };
+        tools.metrics.fill_ended(outcome);
+        if let (Ok(verdict), Some(held), true) = (verdict, held, is_stored) {
+            let content = Content {
+                entry: self.entry(),
+                upstream_epoch: self.view.upstream.epoch,
+                object: ObjectKey { digest: self.digest, token: held.token },
+                size: verdict.size,
+                media_type: MediaType::octet_stream(),
+                kind: ContentKind::Blob,
+                sha1: verdict.sha1,
+                children: Vec::new(),
+                replaces: self.replaces,
+            };
+            if let Some(known) = tools.record(held, content, None).await {
+                tools.catalog.learn(&self.view, &self.repository, &self.digest, known).await;
+            }
+        }
+    }
+
+    fn entry(&self) -> EntryRef {
+        EntryRef {
+            upstream: self.view.upstream.id,
+            repository: self.repository.clone(),
+            reference: Reference::Digest(self.digest),
+        }
+    }
+
+    /// The lease on the download; `None` where the metadata is away, and the download goes on unrecorded.
+    async fn lease(&self) -> Result<Option<Held>, Phase> {
+        let session = &self.finish.blobs.tools.session;
+        let key =
+            LeaseKey::Fill { region: session.region().clone(), source: self.view.source.clone(), digest: self.digest };
+        let until = Instant::now() + limits::UPSTREAM_HEADER_TIMEOUT;
+        loop {
+            match session.acquire(key.clone(), self.entry(), self.view.upstream.epoch, self.replaces).await {
+                Ok(Lease::Held(held)) => return Ok(Some(held)),
+                Ok(Lease::Stored(stored)) => {
+                    let (location, right) = *stored;
+                    return Err(Phase::Stored(Box::new(Known { right, location: Some(location) })));
+                }
+                Ok(Lease::Elsewhere) if Instant::now() < until => tokio::time::sleep(ELSEWHERE_PAUSE).await,
+                Ok(Lease::Elsewhere) => return Err(Phase::Failed(FillFailure::Elsewhere)),
+                Err(error) => {
+                    warn!(%error, digest = %self.digest, "no lease: downloading without recording");
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    async fn upload(&self, object: Option<ObjectKey>) -> bool {
+        let Some(object) = object else { return false };
+        let bytes = Arc::clone(&self.finish.fill).stream(0..u64::MAX, Reach::Received);
+        let body = bytes.map(|item| item.map_err(|failure| failure.into_body_error())).boxed();
+        self.finish.blobs.tools.store_object(&object, Body::vouched(body)).await
+    }
+}

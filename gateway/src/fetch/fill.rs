@@ -1,0 +1,304 @@
+//! One download of one blob: from the upstream into the spool, hashed on the way; readers and storage follow the spool.
+//!
+//! ```text
+//!   upstream ──► pump ──► spool ──► readers (each at its own pace, up to the held-back end)
+//!                  │        └─────► upload to object storage ──► commit ──► record
+//!                  └─ hash ──► verdict: releases the end, or breaks every reader off
+//! ```
+//!
+//! The fill runs as tasks of its own: a client that leaves cancels nothing. The final
+//! [`limits::VERIFY_HOLD_BACK`] bytes wait for the verdict, so that no client takes wrong bytes for a whole body.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use roadstead_proto::domain::digest::{Digest, Verifier};
+use roadstead_proto::domain::image::RepositoryName;
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::registry::UpstreamId;
+use sha1::Digest as _;
+use tokio::sync::watch;
+
+use super::error::FillFailure;
+use super::spool::Spool;
+use crate::catalog::Known;
+use crate::meta::snapshot::UpstreamView;
+use crate::upstream::Client;
+use crate::upstream::client::{Patience, transport_fault};
+use crate::upstream::content::BlobBody;
+use crate::upstream::error::{Answer, Fault, NotHere};
+
+/// Where a fill stands.
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    /// The lease is sought, or the upstream asked: nothing is known yet.
+    Asking,
+    /// Nothing to download: the bytes are stored and the right holds.
+    Stored(Box<Known>),
+    /// The upstream does not have it.
+    NotHere(NotHere),
+    /// Bytes arrive. The size is the upstream's word.
+    Open {
+        /// The whole blob's, where the upstream says it.
+        size: Option<u64>,
+    },
+    /// Every byte is here and right.
+    Verified {
+        /// Of the whole blob.
+        size: u64,
+    },
+    /// It ended before its end.
+    Failed(FillFailure),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    pub(super) phase: Phase,
+    /// Bytes in the spool.
+    received: u64,
+    /// Bytes that clients may have.
+    released: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Fill {
+    digest: Digest,
+    spool: Spool,
+    progress: watch::Sender<Progress>,
+    /// Who may read it: the right to a running fill is earned like the right to stored bytes.
+    admitted: Mutex<HashSet<(UpstreamId, RepositoryName)>>,
+}
+
+/// How far a reader may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// What is released: for clients.
+    Released,
+    /// All that arrived: for storage, which commits only after the verdict.
+    Received,
+}
+
+/// What a whole, right body is known by.
+pub(super) struct Verdict {
+    pub(super) size: u64,
+    pub(super) sha1: [u8; 20],
+}
+
+impl Fill {
+    pub(super) fn new(digest: Digest, spool: Spool, upstream: UpstreamId, repository: RepositoryName) -> Self {
+        let progress = Progress { phase: Phase::Asking, received: 0, released: 0 };
+        let admitted = Mutex::new(HashSet::from([(upstream, repository)]));
+        Self { digest, spool, progress: watch::Sender::new(progress), admitted }
+    }
+
+    pub(super) fn admits(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
+        let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        admitted.contains(&(upstream, repository.clone()))
+    }
+
+    pub(super) fn admit(&self, upstream: UpstreamId, repository: RepositoryName) {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner).insert((upstream, repository));
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.progress.send_modify(|progress| {
+            if let Phase::Verified { size } = phase {
+                progress.released = size;
+            }
+            progress.phase = phase;
+        });
+    }
+
+    /// Ends a fill whose task ended without a result; a phase that is final stays.
+    pub(super) fn abandon(&self) {
+        self.progress.send_if_modified(|progress| {
+            let running = matches!(progress.phase, Phase::Asking | Phase::Open { .. });
+            if running {
+                progress.phase = Phase::Failed(FillFailure::Abandoned);
+            }
+            running
+        });
+    }
+
+    /// Waits until more than "asking" is known.
+    pub(super) async fn answered(&self) -> Phase {
+        let mut progress = self.progress.subscribe();
+        let answered = progress.wait_for(|progress| !matches!(progress.phase, Phase::Asking)).await;
+        match answered {
+            Ok(progress) => progress.phase.clone(),
+            Err(_) => Phase::Failed(FillFailure::Abandoned),
+        }
+    }
+
+    /// The bytes of `range` as they arrive; to the end of the blob where the range's end lies beyond it.
+    pub(super) fn stream(
+        self: Arc<Self>,
+        range: Range<u64>,
+        reach: Reach,
+    ) -> BoxStream<'static, Result<Bytes, FillFailure>> {
+        let progress = self.progress.subscribe();
+        futures::stream::try_unfold((self, progress, range), move |(fill, mut progress, range)| async move {
+            loop {
+                if range.is_empty() {
+                    return Ok(None);
+                }
+                let seen = progress.borrow_and_update().clone();
+                let limit = if reach == Reach::Released { seen.released } else { seen.received };
+                // Storage must not see the end of a body before the verdict on it.
+                let may_end = matches!(seen.phase, Phase::Verified { .. });
+                if range.start < limit {
+                    let bytes = fill.spool.read(range.start, limit.min(range.end)).await.map_err(FillFailure::Spool)?;
+                    let rest = range.start + bytes.len() as u64..range.end;
+                    return Ok(Some((bytes, (fill, progress, rest))));
+                }
+                match seen.phase {
+                    _ if may_end => return Ok(None),
+                    Phase::Failed(failure) => return Err(failure),
+                    Phase::NotHere(_) | Phase::Stored(_) => return Err(FillFailure::Abandoned),
+                    _ => progress.changed().await.map_err(|_| FillFailure::Abandoned)?,
+                }
+            }
+        })
+        .boxed()
+    }
+
+    async fn append(&self, bytes: Bytes, size: Option<u64>) -> Result<(), FillFailure> {
+        self.spool.append(bytes).await.map_err(FillFailure::Spool)?;
+        let received = self.spool.end();
+        // Without a known size every byte might be among the last.
+        let end = size.map_or(received, |size| size.max(received));
+        let released = received.min(end.saturating_sub(limits::VERIFY_HOLD_BACK));
+        self.progress.send_modify(|progress| {
+            progress.received = received;
+            progress.released = released;
+        });
+        Ok(())
+    }
+}
+
+/// Downloads a blob into its fill.
+pub(super) struct Pump<'a> {
+    pub(super) client: &'a Client,
+    pub(super) view: &'a UpstreamView,
+    pub(super) repository: &'a RepositoryName,
+    pub(super) fill: &'a Fill,
+}
+
+/// How an opened download went on.
+enum Piece {
+    /// The body came to its end.
+    End,
+    /// It broke off.
+    Broke(Fault),
+}
+
+struct Hashes {
+    verifier: Verifier,
+    sha1: sha1::Sha1,
+}
+
+impl Pump<'_> {
+    fn upstream_failed(&self, fault: Fault) -> FillFailure {
+        FillFailure::Upstream { upstream: self.view.upstream.settings.name.clone(), fault }
+    }
+
+    /// Asks for the whole blob.
+    pub(super) async fn open(&self) -> Result<Answer<BlobBody>, FillFailure> {
+        let answer = self.ask(0).await.map_err(|fault| self.upstream_failed(fault))?;
+        if let Answer::Here(body) = &answer
+            && body.size.is_some_and(|size| size > limits::BLOB_MAX_BYTES)
+        {
+            return Err(FillFailure::TooLarge(limits::BLOB_MAX_BYTES));
+        }
+        Ok(answer)
+    }
+
+    async fn ask(&self, offset: u64) -> Result<Answer<BlobBody>, Fault> {
+        let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+        self.client.blob(self.view, self.repository, &self.fill.digest, offset, patience).await
+    }
+
+    /// Reads an opened body to its end, continues it where it breaks off, and gives the verdict.
+    pub(super) async fn run(&self, mut body: BlobBody) -> Result<Verdict, FillFailure> {
+        let size = body.size;
+        let mut hashes = Hashes { verifier: Verifier::new(self.fill.digest), sha1: sha1::Sha1::new() };
+        let mut resumes = 0;
+        loop {
+            match self.read(&mut hashes, body, size).await? {
+                Piece::End => break,
+                Piece::Broke(fault) => body = self.resume(fault, size, &mut resumes).await?,
+            }
+        }
+        let received = hashes.verifier.len();
+        hashes.verifier.finish().map_err(FillFailure::Corrupt)?;
+        Ok(Verdict { size: received, sha1: hashes.sha1.finalize().into() })
+    }
+
+    async fn read(&self, hashes: &mut Hashes, mut body: BlobBody, size: Option<u64>) -> Result<Piece, FillFailure> {
+        // What an upstream that ignores ranges sends again.
+        let mut skip = hashes.verifier.len().saturating_sub(body.offset);
+        let most = size.unwrap_or(limits::BLOB_MAX_BYTES);
+        while let Some(piece) = body.body.next().await {
+            let mut piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => return Ok(Piece::Broke(transport_fault(error))),
+            };
+            self.client.metrics().received(self.view.upstream.id, piece.len() as u64);
+            let known = skip.min(piece.len() as u64);
+            skip -= known;
+            let piece = piece.split_off(usize::try_from(known).unwrap_or(usize::MAX).min(piece.len()));
+            if piece.is_empty() {
+                continue;
+            }
+            if hashes.verifier.len() + piece.len() as u64 > most {
+                return Err(FillFailure::TooLarge(most));
+            }
+            hashes.verifier.update(&piece);
+            hashes.sha1.update(&piece);
+            self.fill.append(piece, size).await?;
+        }
+        if size.is_none_or(|size| hashes.verifier.len() == size) {
+            Ok(Piece::End)
+        } else {
+            Ok(Piece::Broke(Fault::Connection("the body ended before its length".to_owned())))
+        }
+    }
+
+    /// Asks for the rest: with a fresh token and a fresh redirect, since each request resolves both anew.
+    async fn resume(&self, mut fault: Fault, size: Option<u64>, resumes: &mut u32) -> Result<BlobBody, FillFailure> {
+        loop {
+            if *resumes >= limits::FILL_RESUMES_MAX {
+                return Err(self.upstream_failed(fault));
+            }
+            tokio::time::sleep(backoff(*resumes)).await;
+            *resumes += 1;
+            let offset = self.fill.spool.end();
+            tracing::info!(digest = %self.fill.digest, offset, %fault, "download broke off, asking for the rest");
+            match self.ask(offset).await {
+                Ok(Answer::Here(body)) => {
+                    if let (Some(before), Some(now)) = (size, body.size)
+                        && before != now
+                    {
+                        return Err(FillFailure::SizeChanged { before, now });
+                    }
+                    return Ok(body);
+                }
+                Ok(Answer::NotHere(not_here)) => {
+                    fault = Fault::BadAnswer(format!("began to send the blob and now says {}", not_here.reason()));
+                    return Err(self.upstream_failed(fault));
+                }
+                Err(again) => fault = again,
+            }
+        }
+    }
+}
+
+fn backoff(attempt: u32) -> Duration {
+    limits::FILL_RESUME_BACKOFF.saturating_mul(1 << attempt.min(16)).min(limits::FILL_RESUME_BACKOFF_MAX)
+}

@@ -1,0 +1,53 @@
+//! Bytes of a digest: stored, or from a running download, or from a new one.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`blobs`] | whose bytes they are, and where they come from |
+//! | `fill` | one download |
+//! | `record` | what becomes of a download: upload, commit, metadata |
+//! | [`manifests`] | manifests: small, in memory, fetched whole |
+//! | [`spool`] | append-only bytes that many readers follow |
+//! | [`error`] | what a fetch can end in |
+
+pub mod blobs;
+pub mod error;
+mod fill;
+pub mod manifests;
+mod record;
+pub mod spool;
+
+use std::sync::Arc;
+
+use roadstead_proto::clock::Clock;
+use roadstead_storage::blob::BlobStore;
+use tokio_util::task::TaskTracker;
+
+use crate::catalog::Catalog;
+use crate::lease::Session;
+use crate::metrics::Metrics;
+use crate::upstream::Client;
+
+/// What every fetch works with.
+#[derive(Clone)]
+pub struct Tools {
+    /// Asks upstreams.
+    pub client: Arc<Client>,
+    /// Where bytes are kept.
+    pub store: Arc<dyn BlobStore>,
+    /// What the metadata says.
+    pub catalog: Arc<Catalog>,
+    /// Leases.
+    pub session: Arc<Session>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Work that outlives its request, waited for when the process drains.
+    pub tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tools")
+    }
+}

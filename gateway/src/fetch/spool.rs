@@ -1,0 +1,264 @@
+//! Append-only bytes that one writer grows and many readers follow, each at its own pace.
+//!
+//! The latest bytes are in memory, shared without a copy by every reader that keeps up. A spool that outgrows its share
+//! of memory goes to a file without a name, which vanishes with the last reader or with the process, whichever is first.
+//! Memory is bounded: per spool by [`limits::SPOOL_MEMORY_PER_FILL`], over all of them by a common budget.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use roadstead_proto::domain::limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes per read from the file, and per item of a reader's stream.
+const READ_BYTES: u64 = 256 * 1024;
+/// What is kept in memory of a spool that is in a file: enough for whoever follows the writer.
+const WINDOW_BYTES: u64 = 1024 * 1024;
+/// Bytes gathered before they are written to the file in one go.
+const WRITE_BYTES: u64 = 512 * 1024;
+
+/// The spool's file could not be written or read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{action}: {cause}")]
+pub struct SpoolError {
+    action: &'static str,
+    cause: Arc<std::io::Error>,
+}
+
+fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> SpoolError {
+    move |cause| SpoolError { action, cause: Arc::new(cause) }
+}
+
+/// Where spools go, and what they may hold in memory together.
+#[derive(Debug, Clone)]
+pub struct SpoolSpace {
+    folder: PathBuf,
+    /// One permit per KiB.
+    memory: Arc<Semaphore>,
+}
+
+impl SpoolSpace {
+    /// Spools in `folder`, which exists, with `memory` bytes for all of them.
+    pub fn new(folder: PathBuf, memory: u64) -> Self {
+        let permits = usize::try_from(memory / 1024).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
+        Self { folder, memory: Arc::new(Semaphore::new(permits)) }
+    }
+
+    /// An empty spool.
+    pub fn spool(&self) -> Spool {
+        Spool { space: self.clone(), state: Mutex::default() }
+    }
+}
+
+/// See the module's text. One writer calls [`Spool::append`]; anybody calls [`Spool::read`].
+#[derive(Debug)]
+pub struct Spool {
+    space: SpoolSpace,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The latest pieces, in order and without gaps, up to the end.
+    recent: VecDeque<(u64, Bytes)>,
+    len: u64,
+    /// Bytes that the file holds; everything at and after it is in `recent`.
+    in_file: u64,
+    file: Option<Arc<File>>,
+    memory: Vec<OwnedSemaphorePermit>,
+    memory_bytes: u64,
+}
+
+impl State {
+    fn recent_from(&self) -> u64 {
+        self.recent.front().map_or(self.len, |(offset, _)| *offset)
+    }
+
+    fn slice(&self, offset: u64, end: u64) -> Option<Bytes> {
+        let at = self.recent.partition_point(|(start, piece)| start + piece.len() as u64 <= offset);
+        let (start, piece) = self.recent.get(at)?;
+        let from = usize::try_from(offset.checked_sub(*start)?).ok()?;
+        let to = usize::try_from((end - start).min(piece.len() as u64)).ok()?;
+        Some(piece.slice(from..to))
+    }
+
+    /// Drops what is in the file and older than the window.
+    fn trim(&mut self) {
+        let keep_from = self.in_file.min(self.len.saturating_sub(WINDOW_BYTES));
+        while let Some((offset, piece)) = self.recent.front() {
+            if offset + piece.len() as u64 > keep_from {
+                break;
+            }
+            self.recent.pop_front();
+        }
+    }
+}
+
+impl Spool {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No section panics between two writes of the state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The offset after the last byte appended so far.
+    pub fn end(&self) -> u64 {
+        self.state().len
+    }
+
+    /// Appends bytes; they are readable at once. Waits while the file is written.
+    pub async fn append(&self, bytes: Bytes) -> Result<(), SpoolError> {
+        let batch = {
+            let mut state = self.state();
+            let (offset, length) = (state.len, bytes.len() as u64);
+            state.recent.push_back((offset, bytes));
+            state.len += length;
+            if state.file.is_none() && self.reserve(&mut state) {
+                return Ok(());
+            }
+            if state.len - state.in_file < WRITE_BYTES && state.file.is_some() {
+                return Ok(());
+            }
+            let from = state.in_file;
+            let pieces: Vec<Bytes> =
+                state.recent.iter().filter(|(offset, _)| *offset >= from).map(|(_, piece)| piece.clone()).collect();
+            (state.file.clone(), from, pieces)
+        };
+        self.write(batch).await
+    }
+
+    /// Whether the spool may stay in memory: takes its share of the budget as it grows.
+    fn reserve(&self, state: &mut State) -> bool {
+        if state.len > limits::SPOOL_MEMORY_PER_FILL {
+            return false;
+        }
+        while state.memory_bytes < state.len {
+            match Arc::clone(&self.space.memory).try_acquire_many_owned(256) {
+                Ok(permit) => {
+                    state.memory.push(permit);
+                    state.memory_bytes += 256 * 1024;
+                }
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    async fn write(&self, (file, from, pieces): (Option<Arc<File>>, u64, Vec<Bytes>)) -> Result<(), SpoolError> {
+        let folder = self.space.folder.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let file = match file {
+                Some(file) => file,
+                None => Arc::new(tempfile::tempfile_in(folder).map_err(failed("creating the spool file"))?),
+            };
+            let mut at = from;
+            for piece in pieces {
+                file.write_all_at(&piece, at).map_err(failed("writing the spool file"))?;
+                at += piece.len() as u64;
+            }
+            Ok((file, at))
+        });
+        let (file, in_file) = written.await.map_err(|error| failed("writing the spool file")(error.into()))??;
+        let mut state = self.state();
+        state.file = Some(file);
+        state.in_file = in_file;
+        state.memory.clear();
+        state.memory_bytes = 0;
+        state.trim();
+        Ok(())
+    }
+
+    /// At least one byte from `offset` on, at most up to `end`; `offset < end <= len`.
+    pub async fn read(&self, offset: u64, end: u64) -> Result<Bytes, SpoolError> {
+        let file = {
+            let state = self.state();
+            if offset >= state.recent_from()
+                && let Some(bytes) = state.slice(offset, end.min(offset + READ_BYTES))
+            {
+                return Ok(bytes);
+            }
+            state.file.clone()
+        };
+        let file = file.ok_or_else(|| failed("reading the spool")(std::io::ErrorKind::UnexpectedEof.into()))?;
+        let read = tokio::task::spawn_blocking(move || {
+            let length = usize::try_from((end - offset).min(READ_BYTES)).unwrap_or_default();
+            let mut buffer = vec![0; length];
+            file.read_exact_at(&mut buffer, offset).map_err(failed("reading the spool file"))?;
+            Ok(Bytes::from(buffer))
+        });
+        read.await.map_err(|error| failed("reading the spool file")(error.into()))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(len: usize) -> Vec<u8> {
+        (0..len).map(|n| (n * 7 % 251) as u8).collect()
+    }
+
+    async fn read_all(spool: &Spool, mut offset: u64) -> Vec<u8> {
+        let (mut all, end) = (Vec::new(), spool.end());
+        while offset < end {
+            let piece = spool.read(offset, end).await.unwrap();
+            assert!(!piece.is_empty());
+            offset += piece.len() as u64;
+            all.extend_from_slice(&piece);
+        }
+        all
+    }
+
+    async fn fill(spool: &Spool, body: &[u8], piece: usize) {
+        for piece in body.chunks(piece) {
+            spool.append(Bytes::copy_from_slice(piece)).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_one_stays_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SpoolSpace::new(folder.path().into(), 1 << 20).spool();
+        fill(&spool, &body(100_000), 8192).await;
+        assert!(spool.state().file.is_none());
+        assert_eq!(read_all(&spool, 0).await, body(100_000));
+        assert_eq!(read_all(&spool, 99_999).await, body(100_000)[99_999..]);
+    }
+
+    #[tokio::test]
+    async fn a_large_one_goes_to_a_file_without_a_name_and_memory_stays_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = SpoolSpace::new(folder.path().into(), 64 << 20);
+        let spool = space.spool();
+        let whole = body(9_000_001);
+        fill(&spool, &whole, 60_000).await;
+        assert!(spool.state().file.is_some());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let held: usize = spool.state().recent.iter().map(|(_, piece)| piece.len()).sum();
+        assert!(held as u64 <= WINDOW_BYTES + WRITE_BYTES + 60_000, "{held}");
+        assert_eq!(space.memory.available_permits(), 64 * 1024, "the budget is free again");
+        assert_eq!(read_all(&spool, 0).await, whole);
+        assert_eq!(read_all(&spool, 4_200_000).await, whole[4_200_000..]);
+        assert_eq!(read_all(&spool, 8_900_000).await, whole[8_900_000..]);
+    }
+
+    #[tokio::test]
+    async fn without_budget_a_small_one_goes_to_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SpoolSpace::new(folder.path().into(), 0).spool();
+        fill(&spool, &body(1_000), 100).await;
+        assert!(spool.state().file.is_some());
+        assert_eq!(read_all(&spool, 0).await, body(1_000));
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = SpoolSpace::new(folder.path().join("gone"), 0).spool();
+        let error = spool.append(Bytes::from_static(b"x")).await.unwrap_err();
+        assert!(error.to_string().contains("creating the spool file"), "{error}");
+    }
+}

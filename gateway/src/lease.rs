@@ -1,0 +1,183 @@
+//! The gateway's session with the cluster, and leases on it.
+
+use std::sync::Arc;
+
+use roadstead_proto::domain::entry::EntryRef;
+use roadstead_proto::domain::epoch::Epoch;
+use roadstead_proto::domain::lease::{
+    AcquireRequest, Acquired, Completion, FencingToken, GatewayId, KEEP_ALIVE_EVERY, LeaseKey, SessionId,
+};
+use roadstead_proto::domain::registry::RegionId;
+use roadstead_proto::meta::{Leases, MetaError};
+use roadstead_proto::state::command::{Recorded, Refusal};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// One gateway's session: opened when first needed, kept alive, opened anew when it was lost.
+pub struct Session {
+    leases: Arc<dyn Leases>,
+    gateway: GatewayId,
+    region: RegionId,
+    /// Async, because it is held while a session is opened: callers that come meanwhile want that one.
+    current: Mutex<Option<SessionId>>,
+}
+
+/// A lease in hand. Dropping it without [`Held::complete`] releases it in the background.
+#[derive(Debug)]
+pub struct Held {
+    session: Arc<Session>,
+    key: Option<LeaseKey>,
+    /// The token of the grant.
+    pub token: FencingToken,
+}
+
+/// The answer to a wish for a lease.
+#[derive(Debug)]
+pub enum Lease {
+    /// It is ours.
+    Held(Held),
+    /// Another gateway works on it.
+    Elsewhere,
+    /// Nothing to do.
+    Stored(Box<(roadstead_proto::domain::entry::BlobLocation, roadstead_proto::domain::entry::Right)>),
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session that is opened when first needed.
+    pub fn new(leases: Arc<dyn Leases>, gateway: GatewayId, region: RegionId) -> Self {
+        Self { leases, gateway, region, current: Mutex::new(None) }
+    }
+
+    /// The region of this gateway.
+    pub fn region(&self) -> &RegionId {
+        &self.region
+    }
+
+    async fn current(&self) -> Result<SessionId, MetaError> {
+        let mut current = self.current.lock().await;
+        if let Some(session) = *current {
+            return Ok(session);
+        }
+        // No address: peers come with the cluster.
+        let session = self.leases.open_session(&self.gateway, &self.region, "").await?;
+        debug!(session = session.0, "session opened");
+        *current = Some(session);
+        Ok(session)
+    }
+
+    async fn lost(&self, session: SessionId) {
+        let mut current = self.current.lock().await;
+        if *current == Some(session) {
+            *current = None;
+        }
+    }
+
+    /// Asks for a lease on `key`, to record `entry`.
+    pub async fn acquire(
+        self: &Arc<Self>,
+        key: LeaseKey,
+        entry: EntryRef,
+        upstream_epoch: Epoch,
+        distrusts: Option<FencingToken>,
+    ) -> Result<Lease, MetaError> {
+        let mut reopened = false;
+        loop {
+            let session = self.current().await?;
+            let request = AcquireRequest {
+                session,
+                key: key.clone(),
+                entry: entry.clone(),
+                upstream_epoch,
+                region: self.region.clone(),
+                distrusts,
+            };
+            match self.leases.acquire(request).await {
+                Ok(Acquired::Granted(token)) => {
+                    return Ok(Lease::Held(Held { session: Arc::clone(self), key: Some(key), token }));
+                }
+                Ok(Acquired::Held(_)) => return Ok(Lease::Elsewhere),
+                Ok(Acquired::Stored { location, right }) => return Ok(Lease::Stored(Box::new((location, right)))),
+                Err(MetaError::Refused(Refusal::NoSession)) if !reopened => {
+                    reopened = true;
+                    self.lost(session).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Keeps the session alive until `stop`, then closes it.
+    pub async fn keep_alive(self: Arc<Self>, stop: CancellationToken) {
+        let mut every = tokio::time::interval(KEEP_ALIVE_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = every.tick() => {}
+            }
+            let Ok(session) = self.current().await else { continue };
+            match self.leases.keep_alive(session).await {
+                Ok(()) => {}
+                Err(MetaError::Refused(Refusal::NoSession)) => {
+                    warn!(session = session.0, "the session was lost");
+                    self.lost(session).await;
+                }
+                Err(error) => debug!(%error, "the session could not be kept alive"),
+            }
+        }
+        if let Some(session) = self.current.lock().await.take()
+            && let Err(error) = self.leases.close_session(session).await
+        {
+            debug!(%error, "the session could not be closed; it ends by itself");
+        }
+    }
+}
+
+/// Tries at recording a result; what is to be recorded is kept meanwhile.
+const COMPLETE_TRIES: u32 = 5;
+/// First pause between two of them; doubles each time.
+const COMPLETE_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+impl Held {
+    /// Records a result and gives the lease back. `build` gets the key and the token.
+    pub async fn complete(
+        mut self,
+        build: impl FnOnce(LeaseKey, FencingToken) -> Completion,
+    ) -> Result<Recorded, MetaError> {
+        let Some(key) = self.key.take() else { return Err(MetaError::Refused(Refusal::LeaseLost)) };
+        let completion = build(key, self.token);
+        let mut attempt = 0;
+        loop {
+            match self.session.leases.complete(completion.clone()).await {
+                // After an answer that was lost, "lease lost" may mean that the first try was recorded.
+                Err(error) if attempt + 1 < COMPLETE_TRIES && error.code().is_retryable() => {
+                    tokio::time::sleep(COMPLETE_PAUSE * 2u32.pow(attempt)).await;
+                    attempt += 1;
+                }
+                ended => return ended,
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(key) = self.key.take() else { return };
+        let (session, token) = (Arc::clone(&self.session), self.token);
+        // Without a runtime the process is ending, and the lease ends with the session.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = session.leases.release(&key, token).await {
+                    debug!(%error, "a lease could not be released; it ends with the session");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The configuration, ready for the data path: built once per change, read on every pull without a lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use roadstead_proto::domain::configuration::Configuration;
+use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::domain::principal::{Token, TokenHash};
+use roadstead_proto::domain::registry::{Registry, RegistryId, UpstreamId};
+use roadstead_proto::domain::secret::Secret;
+use roadstead_proto::domain::upstream::{SourceId, Upstream};
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore};
+use roadstead_proto::state::command::Changed;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::seal::Keyring;
+
+/// The configuration at one revision.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The revision.
+    pub revision: Revision,
+    /// By number.
+    pub registries: HashMap<RegistryId, Arc<RegistryView>>,
+    /// By hash.
+    pub tokens: HashMap<TokenHash, Token>,
+}
+
+/// A registry with its upstreams in the order they are asked.
+#[derive(Debug)]
+pub struct RegistryView {
+    /// Its row.
+    pub registry: Registry,
+    /// First asked first.
+    pub upstreams: Vec<Arc<UpstreamView>>,
+}
+
+/// An upstream, ready to be asked.
+#[derive(Debug)]
+pub struct UpstreamView {
+    /// Its row.
+    pub upstream: Upstream,
+    /// Origin and credential identity.
+    pub source: SourceId,
+    /// How to sign in.
+    pub sign_in: SignIn,
+}
+
+/// How an upstream is signed in to.
+#[derive(Debug, Clone)]
+pub enum SignIn {
+    /// Without credentials.
+    Anonymous,
+    /// With a user name and a password.
+    Password {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// There are credentials, but they cannot be opened: every request would be made as somebody else.
+    Sealed(String),
+}
+
+impl RegistryView {
+    /// The upstream of a number, if it is linked.
+    pub fn upstream(&self, id: UpstreamId) -> Option<&Arc<UpstreamView>> {
+        self.upstreams.iter().find(|view| view.upstream.id == id)
+    }
+}
+
+impl Snapshot {
+    /// Builds the snapshot of a configuration; opens the credentials.
+    pub fn build(configuration: Configuration, keyring: &Keyring) -> Self {
+        let views: HashMap<UpstreamId, Arc<UpstreamView>> = configuration
+            .upstreams
+            .into_iter()
+            .map(|upstream| (upstream.id, Arc::new(UpstreamView::build(upstream, keyring))))
+            .collect();
+        let mut registries: HashMap<RegistryId, RegistryView> = configuration
+            .registries
+            .into_iter()
+            .map(|registry| (registry.id, RegistryView { registry, upstreams: Vec::new() }))
+            .collect();
+        // Links come by registry, then position.
+        for link in configuration.links {
+            if let (Some(view), Some(upstream)) = (registries.get_mut(&link.registry), views.get(&link.upstream)) {
+                view.upstreams.push(Arc::clone(upstream));
+            }
+        }
+        Self {
+            revision: configuration.revision,
+            registries: registries.into_iter().map(|(id, view)| (id, Arc::new(view))).collect(),
+            tokens: configuration.tokens.into_iter().map(|token| (token.hash, token)).collect(),
+        }
+    }
+}
+
+impl UpstreamView {
+    fn build(upstream: Upstream, keyring: &Keyring) -> Self {
+        let sign_in = match &upstream.settings.credentials {
+            None => SignIn::Anonymous,
+            Some(credentials) => match keyring.open(&credentials.password) {
+                Ok(password) => SignIn::Password { username: credentials.username.clone(), password },
+                Err(error) => {
+                    warn!(upstream = %upstream.id, %error, "credentials cannot be opened");
+                    SignIn::Sealed(error.to_string())
+                }
+            },
+        };
+        Self { source: upstream.source(), sign_in, upstream }
+    }
+}
+
+/// The current snapshot, and the task that keeps it current.
+pub struct Snapshots {
+    current: ArcSwap<Snapshot>,
+    keyring: Arc<Keyring>,
+    meta: Arc<dyn MetaStore>,
+}
+
+/// First pause after the metadata was away; doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+impl std::fmt::Debug for Snapshots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshots").field("revision", &self.current().revision).finish_non_exhaustive()
+    }
+}
+
+impl Snapshots {
+    /// Loads the first snapshot.
+    ///
+    /// # Errors
+    /// Where the metadata does not answer: a gateway that knows no configuration cannot serve.
+    pub async fn load(meta: Arc<dyn MetaStore>, keyring: Arc<Keyring>) -> Result<Self, MetaError> {
+        let configuration = meta.configuration(Consistency::Local).await?;
+        let current = ArcSwap::from_pointee(Snapshot::build(configuration, &keyring));
+        Ok(Self { current, keyring, meta })
+    }
+
+    /// The snapshot to decide one request on.
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    async fn reload(&self) -> Result<Revision, MetaError> {
+        let configuration = self.meta.configuration(Consistency::Local).await?;
+        let revision = configuration.revision;
+        self.current.store(Arc::new(Snapshot::build(configuration, &self.keyring)));
+        info!(revision = revision.0, "configuration loaded");
+        Ok(revision)
+    }
+
+    /// Follows the metadata until `stop`; keeps the last good snapshot while it is away. Calls `forget` where rows that
+    /// somebody keeps may have become wrong: an entry was purged, or changes were missed.
+    pub async fn follow(self: Arc<Self>, forget: impl Fn() + Send + Sync, stop: CancellationToken) {
+        let mut revision = self.current().revision;
+        let mut pause = RETRY_MIN;
+        loop {
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.follow_once(&mut revision, &forget) => ended,
+            };
+            match ended {
+                MetaError::Compacted => {
+                    if let Ok(loaded) = self.reload().await {
+                        revision = loaded;
+                        pause = RETRY_MIN;
+                    }
+                    forget();
+                }
+                error => warn!(%error, "the metadata watch broke"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
+            }
+        }
+    }
+
+    async fn follow_once(&self, revision: &mut Revision, forget: &(impl Fn() + Send + Sync)) -> MetaError {
+        let mut watch = match self.meta.watch(*revision).await {
+            Ok(watch) => watch,
+            Err(error) => return error,
+        };
+        loop {
+            let change = match watch.next().await {
+                Ok(change) => change,
+                Err(error) => return error,
+            };
+            match change.what {
+                Changed::Configuration if self.current().revision < change.revision => {
+                    if let Err(error) = self.reload().await {
+                        return error;
+                    }
+                }
+                Changed::Configuration => {}
+                Changed::Purged(_) => forget(),
+            }
+            *revision = change.revision;
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Every metric of the gateway: names, units and help texts in one place.
+//!
+//! OpenTelemetry instruments; the Prometheus exporter adds `_total` to counters.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use roadstead_proto::domain::registry::UpstreamId;
+
+/// The gateway's instruments.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pulls: Counter<u64>,
+    pull_bytes: Counter<u64>,
+    first_byte: Histogram<f64>,
+    broken_bodies: Counter<u64>,
+    upstream_requests: Counter<u64>,
+    upstream_bytes: Counter<u64>,
+    fills: Counter<u64>,
+    fills_running: UpDownCounter<i64>,
+    stale: Counter<u64>,
+    unrecorded: UpDownCounter<i64>,
+}
+
+/// Content that was delivered and is not recorded yet: what a kill of the process would lose. Counted until dropped.
+#[derive(Debug)]
+pub struct Unrecorded(UpDownCounter<i64>);
+
+impl Drop for Unrecorded {
+    fn drop(&mut self) {
+        self.0.add(-1, &[]);
+    }
+}
+
+impl Metrics {
+    /// Registers every instrument.
+    pub fn new(meter: &Meter) -> Self {
+        let counter = |name: &'static str, help: &'static str| meter.u64_counter(name).with_description(help).build();
+        Self {
+            pulls: counter("roadstead_pulls", "Pull requests answered, by operation, status and cache result"),
+            pull_bytes: counter("roadstead_pull_bytes", "Body bytes sent to clients, by cache result"),
+            first_byte: meter
+                .f64_histogram("roadstead_pull_headers_seconds")
+                .with_description("From the request to the response headers, by operation and cache result")
+                .with_boundaries(vec![
+                    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+                ])
+                .build(),
+            broken_bodies: counter("roadstead_pull_bodies_broken", "Bodies that could not be sent to their end"),
+            upstream_requests: counter("roadstead_upstream_requests", "Requests to upstreams, by kind and outcome"),
+            upstream_bytes: counter("roadstead_upstream_bytes", "Body bytes received from upstreams"),
+            fills: counter("roadstead_fills", "Downloads of blobs that ended, by outcome"),
+            fills_running: meter
+                .i64_up_down_counter("roadstead_fills_running")
+                .with_description("Downloads of blobs under way")
+                .build(),
+            unrecorded: meter
+                .i64_up_down_counter("roadstead_unrecorded")
+                .with_description("Blobs and manifests that arrive or have arrived and are not recorded yet")
+                .build(),
+            stale: counter("roadstead_stale_answers", "Tags served past their validity, by reason"),
+        }
+    }
+
+    /// A pull request was answered.
+    pub fn pulled(&self, operation: &'static str, status: u16, cache: &'static str, headers_after: Duration) {
+        let operation = KeyValue::new("operation", operation);
+        let cache = KeyValue::new("cache", cache);
+        self.first_byte.record(headers_after.as_secs_f64(), &[operation.clone(), cache.clone()]);
+        self.pulls.add(1, &[operation, KeyValue::new("status", i64::from(status)), cache]);
+    }
+
+    /// Body bytes went to a client.
+    pub fn sent(&self, bytes: u64, cache: &'static str) {
+        self.pull_bytes.add(bytes, &[KeyValue::new("cache", cache)]);
+    }
+
+    /// A body broke off; the client's connection is aborted.
+    pub fn body_broke(&self) {
+        self.broken_bodies.add(1, &[]);
+    }
+
+    /// A request to an upstream ended.
+    pub fn asked(&self, upstream: UpstreamId, kind: &'static str, outcome: &'static str) {
+        self.upstream_requests.add(
+            1,
+            &[
+                KeyValue::new("upstream", upstream.to_string()),
+                KeyValue::new("kind", kind),
+                KeyValue::new("outcome", outcome),
+            ],
+        );
+    }
+
+    /// Body bytes came from an upstream.
+    pub fn received(&self, upstream: UpstreamId, bytes: u64) {
+        self.upstream_bytes.add(bytes, &[KeyValue::new("upstream", upstream.to_string())]);
+    }
+
+    /// Content begins to arrive.
+    pub fn unrecorded(&self) -> Unrecorded {
+        self.unrecorded.add(1, &[]);
+        Unrecorded(self.unrecorded.clone())
+    }
+
+    /// A download of a blob began.
+    pub fn fill_began(&self) {
+        self.fills_running.add(1, &[]);
+    }
+
+    /// A download of a blob ended.
+    pub fn fill_ended(&self, outcome: &'static str) {
+        self.fills_running.add(-1, &[]);
+        self.fills.add(1, &[KeyValue::new("outcome", outcome)]);
+    }
+
+    /// A tag was served past its validity.
+    pub fn served_stale(&self, reason: &'static str) {
+        self.stale.add(1, &[KeyValue::new("reason", reason)]);
+    }
+}

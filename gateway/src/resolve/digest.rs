@@ -1,0 +1,112 @@
+//! Manifests by digest: content-addressed, so what is cached is served and never revalidated.
+
+use std::sync::Arc;
+
+use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::image::Reference;
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::upstream::OnError;
+use tracing::warn;
+
+use super::{Outcome, Resolved, Resolver, landed};
+use crate::cache_status::CacheStatus;
+use crate::catalog::{Known, LookedUp};
+use crate::fetch::error::FetchError;
+use crate::fetch::manifests::{Manifest, Turn, entry_of};
+use crate::meta::snapshot::UpstreamView;
+use crate::policy::Permit;
+use crate::upstream::client::Patience;
+use crate::upstream::error::Answer;
+
+impl Resolver {
+    pub(super) async fn by_digest(self: &Arc<Self>, permit: &Permit, digest: &Digest) -> Outcome {
+        for view in &permit.registry().upstreams {
+            if let Some(known) = self.tools.catalog.known(view, permit.repository(), digest).await
+                && let Some(hit) = self.hit(view, digest, &known).await
+            {
+                return Ok(hit);
+            }
+        }
+        let registry = &permit.registry().registry;
+        let key = (registry.id, registry.routing, permit.repository().clone(), *digest);
+        let (resolver, permit, digest) = (Arc::clone(self), permit.clone(), *digest);
+        landed(self.digests.run(key, move || async move { resolver.seek(&permit, &digest).await }).await)
+    }
+
+    async fn hit(&self, view: &UpstreamView, digest: &Digest, known: &Known) -> Option<Resolved> {
+        let manifest = self.manifests.load(digest, known).await?;
+        Some(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Hit })
+    }
+
+    async fn seek(&self, permit: &Permit, digest: &Digest) -> Outcome {
+        let (registry, repository) = (permit.registry(), permit.repository());
+        let looked_up = match self.tools.catalog.look_up(registry, repository, digest).await {
+            Ok(looked_up) => looked_up,
+            Err(error) => {
+                warn!(%error, "the metadata cannot say where a manifest is");
+                LookedUp::default()
+            }
+        };
+        for (view, known) in &looked_up.known {
+            if let Some(hit) = self.hit(view, digest, known).await {
+                return Ok(hit);
+            }
+        }
+        // The upstream whose manifest named it, or that delivered it before; else all of them in order.
+        let mut named = self.tools.catalog.named(registry, repository, digest).await;
+        if named.is_empty() {
+            named = looked_up.named;
+        }
+        let mut candidates: Vec<Arc<UpstreamView>> = named.into_iter().map(|(view, _)| view).collect();
+        candidates.extend(looked_up.known.into_iter().map(|(view, _)| view));
+        if candidates.is_empty() {
+            candidates.clone_from(&registry.upstreams);
+        }
+        self.ask_in_order(permit, digest, &candidates).await
+    }
+
+    async fn ask_in_order(&self, permit: &Permit, digest: &Digest, candidates: &[Arc<UpstreamView>]) -> Outcome {
+        let (catalog, reference, now) = (&self.tools.catalog, Reference::Digest(*digest), self.tools.clock.now());
+        let mut passed_over = None;
+        for view in candidates {
+            if catalog.not_here(view, permit.repository(), &reference, now).await.is_some() {
+                continue;
+            }
+            match self.ask_for_digest(permit, view, digest).await {
+                Ok(Answer::Here(manifest)) => {
+                    return Ok(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Miss });
+                }
+                Ok(Answer::NotHere(not_here)) => {
+                    catalog.remember_not_here(view, permit.repository(), &reference, not_here, now).await;
+                }
+                Err(error) if view.upstream.settings.on_error == OnError::Next => {
+                    passed_over.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(passed_over.unwrap_or(FetchError::NotFound))
+    }
+
+    async fn ask_for_digest(
+        &self,
+        permit: &Permit,
+        view: &Arc<UpstreamView>,
+        digest: &Digest,
+    ) -> Result<Answer<Manifest>, FetchError> {
+        let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+        let entry = entry_of(view, permit.repository(), Reference::Digest(*digest));
+        let held = match self.manifests.turn(view, &entry, patience).await? {
+            Turn::Ours(held) | Turn::After(held) => Some(held),
+            Turn::Unrecorded => None,
+            Turn::Stored(known) => match self.manifests.load(digest, &known).await {
+                Some(manifest) => {
+                    self.tools.catalog.learn(view, permit.repository(), digest, known).await;
+                    return Ok(Answer::Here(manifest));
+                }
+                None => None,
+            },
+        };
+        self.manifests.fetch(view, &entry, held, |_| None, patience).await
+    }
+}

@@ -1,0 +1,307 @@
+//! One request to one upstream: sign in by challenge, follow redirects, tell the answers apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use moka::future::Cache;
+use roadstead_proto::clock::Clock;
+use roadstead_proto::domain::epoch::Epoch;
+use roadstead_proto::domain::image::RepositoryName;
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::registry::UpstreamId;
+use roadstead_proto::domain::time::Timestamp;
+use roadstead_proto::domain::upstream::Origin;
+use tokio::time::Instant;
+use url::Url;
+
+use super::challenge::{self, Challenge};
+use super::error::{Answer, Fault, NotHere};
+use super::exchange::{ExchangeError, HttpExchange, Request, Response};
+use super::token::{Tokens, basic, read_bounded};
+use crate::meta::snapshot::{SignIn, UpstreamView};
+use crate::metrics::Metrics;
+
+/// Until when an answer is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    until: Instant,
+    total: Duration,
+}
+
+impl Patience {
+    /// Patience that ends after `total`.
+    pub fn lasting(total: Duration) -> Self {
+        Self { until: Instant::now() + total, total }
+    }
+
+    /// What is left of it; zero when it is over.
+    pub fn left(self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// What to say when it is over.
+    pub fn over(self) -> Fault {
+        Fault::Timeout(self.total)
+    }
+}
+
+/// A question to an upstream.
+#[derive(Debug, Clone)]
+pub(super) struct Question<'a> {
+    pub(super) kind: &'static str,
+    pub(super) method: Method,
+    pub(super) repository: &'a RepositoryName,
+    /// After the repository: `manifests/latest`.
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) patience: Patience,
+    /// A redirect is itself the answer: whoever redirects to a blob has it.
+    pub(super) stop_at_redirect: bool,
+}
+
+/// Asks upstreams.
+pub struct Client {
+    exchange: Arc<dyn HttpExchange>,
+    clock: Arc<dyn Clock>,
+    tokens: Tokens,
+    /// What a repository of an upstream wanted to see last, so that a request need not be refused first.
+    challenges: Cache<(UpstreamId, Epoch, RepositoryName), Challenge>,
+    pub(super) metrics: Metrics,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+/// The most requests one question may lead to: redirects, and a sign-in at each end.
+const HOPS_MAX: usize = limits::UPSTREAM_REDIRECTS_MAX + 4;
+
+impl Client {
+    /// A client over a transport.
+    pub fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        let tokens = Tokens::new(Arc::clone(&exchange), Arc::clone(&clock));
+        let challenges = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
+        Self { exchange, clock, tokens, challenges, metrics }
+    }
+
+    /// Where bytes received are counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Asks, and counts how it ended.
+    pub(super) async fn ask(&self, view: &UpstreamView, question: Question<'_>) -> Result<Answer<Response>, Fault> {
+        let kind = question.kind;
+        let answer = self.walk(view, &question).await;
+        let outcome = match &answer {
+            Ok(Answer::Here(_)) => "here",
+            Ok(Answer::NotHere(not_here)) => not_here.reason(),
+            Err(fault) => fault.reason(),
+        };
+        self.metrics.asked(view.upstream.id, kind, outcome);
+        answer
+    }
+
+    async fn walk(&self, view: &UpstreamView, question: &Question<'_>) -> Result<Answer<Response>, Fault> {
+        if let SignIn::Sealed(why) = &view.sign_in {
+            return Err(Fault::CredentialsSealed(why.clone()));
+        }
+        let settings = &view.upstream.settings;
+        let repository = settings
+            .url
+            .repository(question.repository)
+            .map_err(|_| Fault::BadAnswer("the repository name is too long with the upstream's prefix".to_owned()))?;
+        let scope = format!("repository:{repository}:pull");
+        let mut url = settings.url.api(&format!("{repository}/{}", question.path));
+        let mut authorization = match self.sign_in_ahead(view, question, &scope).await? {
+            Answer::Here(authorization) => authorization,
+            Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
+        };
+        let (mut signed_in, mut redirects) = (false, 0);
+        for _ in 0..HOPS_MAX {
+            let response = self.send(question, url.clone(), authorization.clone()).await?;
+            let status = response.status;
+            if status == StatusCode::UNAUTHORIZED && !signed_in {
+                signed_in = true;
+                let challenge = challenge::choose(&response.headers);
+                match self.sign_in(view, question, &url, challenge, &scope).await? {
+                    Answer::Here(Some(header)) => {
+                        authorization = Some(header);
+                        continue;
+                    }
+                    Answer::Here(None) => return self.classify(view, response).await,
+                    Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
+                }
+            }
+            if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
+                return self.classify(view, response).await;
+            }
+            if question.stop_at_redirect {
+                return Ok(Answer::Here(response));
+            }
+            redirects += 1;
+            if redirects > limits::UPSTREAM_REDIRECTS_MAX {
+                return Err(Fault::Redirect("too many in a row".to_owned()));
+            }
+            let target = redirect_target(&url, &response.headers)?;
+            if Origin::of(&target) != Origin::of(&url) {
+                authorization = None;
+                signed_in = false;
+            }
+            url = target;
+        }
+        Err(Fault::Redirect("too many in a row".to_owned()))
+    }
+
+    async fn send(
+        &self,
+        question: &Question<'_>,
+        url: Url,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Response, Fault> {
+        let mut headers = question.headers.clone();
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        let patience = question.patience.left();
+        if patience.is_zero() {
+            return Err(question.patience.over());
+        }
+        let request = Request { method: question.method.clone(), url, headers, patience };
+        self.exchange.send(request).await.map_err(transport_fault)
+    }
+
+    /// What the repository wanted last time.
+    async fn sign_in_ahead(
+        &self,
+        view: &UpstreamView,
+        question: &Question<'_>,
+        scope: &str,
+    ) -> Result<Answer<Option<HeaderValue>>, Fault> {
+        let key = (view.upstream.id, view.upstream.epoch, question.repository.clone());
+        match self.challenges.get(&key).await {
+            None => Ok(Answer::Here(None)),
+            Some(challenge) => self.meet(view, true, &challenge, scope).await,
+        }
+    }
+
+    /// Meets the challenge of a 401. `None` where it cannot be met.
+    async fn sign_in(
+        &self,
+        view: &UpstreamView,
+        question: &Question<'_>,
+        url: &Url,
+        challenge: Option<Challenge>,
+        scope: &str,
+    ) -> Result<Answer<Option<HeaderValue>>, Fault> {
+        let Some(challenge) = challenge else { return Ok(Answer::Here(None)) };
+        let own = Origin::of(url) == view.source.origin;
+        if let Challenge::Bearer { realm, service, .. } = &challenge {
+            // The token that was sent, if any, was refused.
+            self.tokens.forget(view, realm, service.as_deref(), scope).await;
+        }
+        let met = self.meet(view, own, &challenge, scope).await?;
+        if own && matches!(met, Answer::Here(Some(_))) {
+            let key = (view.upstream.id, view.upstream.epoch, question.repository.clone());
+            self.challenges.insert(key, challenge).await;
+        }
+        Ok(met)
+    }
+
+    async fn meet(
+        &self,
+        view: &UpstreamView,
+        own: bool,
+        challenge: &Challenge,
+        scope: &str,
+    ) -> Result<Answer<Option<HeaderValue>>, Fault> {
+        match challenge {
+            Challenge::Bearer { realm, service, .. } => {
+                let answer = self.tokens.authorization(view, own, realm, service.as_deref(), scope).await?;
+                Ok(match answer {
+                    Answer::Here(header) => Answer::Here(Some(header)),
+                    Answer::NotHere(not_here) => Answer::NotHere(not_here),
+                })
+            }
+            Challenge::Basic => match &view.sign_in {
+                SignIn::Password { username, password } if own => Ok(Answer::Here(Some(basic(username, password)?))),
+                _ => Ok(Answer::Here(None)),
+            },
+        }
+    }
+
+    /// Tells the answers apart (architecture §5).
+    async fn classify(&self, view: &UpstreamView, response: Response) -> Result<Answer<Response>, Fault> {
+        let status = response.status;
+        let retry_after = retry_after(&response.headers, self.clock.now());
+        match status {
+            _ if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE => Ok(Answer::Here(response)),
+            StatusCode::NOT_FOUND => Ok(Answer::NotHere(NotHere::NotFound)),
+            StatusCode::TOO_MANY_REQUESTS => Err(Fault::RateLimited { retry_after }),
+            StatusCode::UNAUTHORIZED => match challenge::choose(&response.headers) {
+                // A password that is sent with each request is refused here and nowhere else.
+                Some(Challenge::Basic) if matches!(view.sign_in, SignIn::Password { .. }) => {
+                    Err(Fault::CredentialsRefused(status))
+                }
+                _ => Ok(Answer::NotHere(NotHere::Denied)),
+            },
+            StatusCode::FORBIDDEN => {
+                // "Denied" is about this repository. Any other 403 (an expired password at ECR, a blocked
+                // network, a CDN) says nothing about the image.
+                if is_denied(response).await {
+                    Ok(Answer::NotHere(NotHere::Denied))
+                } else {
+                    Err(Fault::Status { status, retry_after })
+                }
+            }
+            _ => Err(Fault::Status { status, retry_after }),
+        }
+    }
+}
+
+/// Whether the body is an OCI error that says that this repository is denied.
+async fn is_denied(response: Response) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Errors {
+        errors: Vec<Error>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Error {
+        code: String,
+    }
+    let Ok(body) = read_bounded(response, limits::UPSTREAM_ERROR_BODY_MAX_BYTES).await else { return false };
+    serde_json::from_slice::<Errors>(&body)
+        .is_ok_and(|body| body.errors.iter().any(|error| matches!(error.code.as_str(), "DENIED" | "UNAUTHORIZED")))
+}
+
+fn redirect_target(from: &Url, headers: &HeaderMap) -> Result<Url, Fault> {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let location = location.ok_or_else(|| Fault::Redirect("without a Location".to_owned()))?;
+    let target = from.join(location).map_err(|_| Fault::Redirect("to something that is not a URL".to_owned()))?;
+    match (from.scheme(), target.scheme()) {
+        ("https", "http") => Err(Fault::Redirect("from https to http".to_owned())),
+        (_, "http" | "https") => Ok(target),
+        _ => Err(Fault::Redirect("to something that is not a web address".to_owned())),
+    }
+}
+
+/// `Retry-After` as seconds or as a date (RFC 9110 §10.2.3).
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(at.saturating_sub(Duration::from_millis(now.0)))
+}
+
+pub(crate) fn transport_fault(error: ExchangeError) -> Fault {
+    match error {
+        ExchangeError::Connection(why) => Fault::Connection(why),
+        ExchangeError::Timeout(patience) => Fault::Timeout(patience),
+    }
+}

@@ -1,0 +1,270 @@
+//! Manifests and blobs of an upstream.
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use roadstead_proto::domain::digest::{Algorithm, Digest};
+use roadstead_proto::domain::image::{Reference, RepositoryName};
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::media::{MANIFEST_ACCEPT, MediaType};
+
+use super::client::{Client, Patience, Question, transport_fault};
+use super::error::{Answer, Fault};
+use super::exchange::{ExchangeError, Response};
+use crate::manifest;
+use crate::meta::snapshot::UpstreamView;
+
+/// The upstream's own word for a manifest's digest; computed from the bytes wherever we have them.
+pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// A manifest as it came.
+#[derive(Debug, Clone)]
+pub struct FetchedManifest {
+    /// The bytes, never to be changed.
+    pub bytes: Bytes,
+    /// Computed from the bytes.
+    pub digest: Digest,
+    /// As the upstream sent it, else as the manifest says, else unknown.
+    pub media_type: MediaType,
+    /// The upstream's `ETag`.
+    pub etag: Option<String>,
+}
+
+/// What a HEAD of a manifest tells.
+#[derive(Debug, Clone)]
+pub struct ManifestHead {
+    /// The digest, where the upstream names one.
+    pub digest: Option<Digest>,
+    /// The upstream's `ETag`.
+    pub etag: Option<String>,
+}
+
+/// A blob that begins to arrive.
+pub struct BlobBody {
+    /// Where the body begins: what was asked for, or 0 where the upstream ignores ranges.
+    pub offset: u64,
+    /// Size of the whole blob, where the upstream names it.
+    pub size: Option<u64>,
+    /// The bytes from `offset` on.
+    pub body: BoxStream<'static, Result<Bytes, ExchangeError>>,
+}
+
+fn plain_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    // Digests are over the bytes as they are stored.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+fn manifest_headers() -> HeaderMap {
+    let mut headers = plain_headers();
+    headers.insert(ACCEPT, HeaderValue::from_static(MANIFEST_ACCEPT));
+    headers
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    header(headers, &CONTENT_LENGTH)?.parse().ok()
+}
+
+fn etag(headers: &HeaderMap) -> Option<String> {
+    header(headers, &ETAG).filter(|etag| etag.len() <= limits::UPSTREAM_ETAG_MAX).map(str::to_owned)
+}
+
+impl Client {
+    /// GET of a manifest, read to its end and hashed.
+    pub async fn manifest(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        reference: &Reference,
+        patience: Patience,
+    ) -> Result<Answer<FetchedManifest>, Fault> {
+        let question = Question {
+            kind: "manifest_get",
+            method: Method::GET,
+            repository,
+            path: format!("manifests/{reference}"),
+            headers: manifest_headers(),
+            patience,
+            stop_at_redirect: false,
+        };
+        let response = match self.ask(view, question).await? {
+            Answer::Here(response) => response,
+            Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
+        };
+        if response.status != StatusCode::OK {
+            return Err(Fault::Status { status: response.status, retry_after: None });
+        }
+        let (etag, content_type) =
+            (etag(&response.headers), header(&response.headers, &CONTENT_TYPE).and_then(|text| text.parse().ok()));
+        let bytes =
+            tokio::time::timeout(patience.left(), read_manifest(response)).await.map_err(|_| patience.over())??;
+        self.metrics.received(view.upstream.id, bytes.len() as u64);
+        let algorithm = reference.digest().map_or(Algorithm::Sha256, Digest::algorithm);
+        let digest = Digest::of(algorithm, &bytes);
+        if let Some(expected) = reference.digest()
+            && digest != *expected
+        {
+            return Err(Fault::BadAnswer(format!("the manifest has digest {digest}, expected {expected}")));
+        }
+        let media_type = content_type.unwrap_or_else(|| manifest::media_type(&bytes));
+        Ok(Answer::Here(FetchedManifest { bytes, digest, media_type, etag }))
+    }
+
+    /// HEAD of a manifest.
+    pub async fn head_manifest(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        reference: &Reference,
+        patience: Patience,
+    ) -> Result<Answer<ManifestHead>, Fault> {
+        let question = Question {
+            kind: "manifest_head",
+            method: Method::HEAD,
+            repository,
+            path: format!("manifests/{reference}"),
+            headers: manifest_headers(),
+            patience,
+            stop_at_redirect: false,
+        };
+        match self.ask(view, question).await {
+            Ok(Answer::Here(response)) => {
+                let digest = header(&response.headers, &DOCKER_CONTENT_DIGEST).and_then(|text| text.parse().ok());
+                Ok(Answer::Here(ManifestHead { digest, etag: etag(&response.headers) }))
+            }
+            Ok(Answer::NotHere(not_here)) => Ok(Answer::NotHere(not_here)),
+            Err(fault) if head_says_nothing(&fault) => Ok(Answer::Here(ManifestHead { digest: None, etag: None })),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// GET of a blob from `offset` on.
+    pub async fn blob(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        digest: &Digest,
+        offset: u64,
+        patience: Patience,
+    ) -> Result<Answer<BlobBody>, Fault> {
+        let mut headers = plain_headers();
+        if offset > 0 {
+            let range = HeaderValue::from_str(&format!("bytes={offset}-"))
+                .map_err(|_| Fault::BadAnswer("a range that is no header".to_owned()))?;
+            headers.insert(RANGE, range);
+        }
+        let question = Question {
+            kind: "blob_get",
+            method: Method::GET,
+            repository,
+            path: format!("blobs/{digest}"),
+            headers,
+            patience,
+            stop_at_redirect: false,
+        };
+        let response = match self.ask(view, question).await? {
+            Answer::Here(response) => response,
+            Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
+        };
+        let length = content_length(&response.headers);
+        match response.status {
+            StatusCode::OK => Ok(Answer::Here(BlobBody { offset: 0, size: length, body: response.body })),
+            StatusCode::PARTIAL_CONTENT if offset > 0 => {
+                let range = header(&response.headers, &CONTENT_RANGE).and_then(parse_content_range);
+                let (first, size) = range.ok_or_else(|| Fault::BadAnswer("206 without a Content-Range".to_owned()))?;
+                if first != offset {
+                    return Err(Fault::BadAnswer(format!("206 from byte {first}, asked for {offset}")));
+                }
+                let size = size.or(length.map(|length| offset + length));
+                Ok(Answer::Here(BlobBody { offset, size, body: response.body }))
+            }
+            status => Err(Fault::Status { status, retry_after: None }),
+        }
+    }
+
+    /// Whether the repository has a blob, and its size where the answer tells. Stops at a redirect: whoever redirects
+    /// has it, and signed addresses do not take HEAD.
+    pub async fn head_blob(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        digest: &Digest,
+        patience: Patience,
+    ) -> Result<Answer<Option<u64>>, Fault> {
+        let question = |kind, method, headers| Question {
+            kind,
+            method,
+            repository,
+            path: format!("blobs/{digest}"),
+            headers,
+            patience,
+            stop_at_redirect: true,
+        };
+        let answer = match self.ask(view, question("blob_head", Method::HEAD, plain_headers())).await {
+            Err(fault) if head_says_nothing(&fault) => {
+                let mut one_byte = plain_headers();
+                one_byte.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+                self.ask(view, question("blob_probe", Method::GET, one_byte)).await?
+            }
+            answer => answer?,
+        };
+        Ok(match answer {
+            Answer::Here(response) => {
+                Answer::Here((response.status == StatusCode::OK).then(|| content_length(&response.headers)).flatten())
+            }
+            Answer::NotHere(not_here) => Answer::NotHere(not_here),
+        })
+    }
+}
+
+/// Whether a refused HEAD leaves the question open: some registries do not do HEAD, and a 403 without its body does not
+/// say what is denied. The caller then asks by GET.
+fn head_says_nothing(fault: &Fault) -> bool {
+    let open = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED, StatusCode::FORBIDDEN];
+    matches!(fault, Fault::Status { status, .. } if open.contains(status))
+}
+
+async fn read_manifest(mut response: Response) -> Result<Bytes, Fault> {
+    let mut body = Vec::new();
+    let promised = content_length(&response.headers);
+    while let Some(piece) = response.body.next().await {
+        let piece = piece.map_err(transport_fault)?;
+        if body.len() as u64 + piece.len() as u64 > limits::MANIFEST_MAX_BYTES {
+            return Err(Fault::BadAnswer(format!("the manifest is larger than {} bytes", limits::MANIFEST_MAX_BYTES)));
+        }
+        body.extend_from_slice(&piece);
+    }
+    // Without a digest to check against, a body cut short would become the tag's new content.
+    if promised.is_some_and(|promised| promised != body.len() as u64) {
+        return Err(Fault::Connection("the manifest was cut short".to_owned()));
+    }
+    Ok(body.into())
+}
+
+/// `bytes <first>-<last>/<size or *>`.
+fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    Some((first.parse().ok()?, size.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(parse_content_range("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(parse_content_range("bytes 5-9/*"), Some((5, None)));
+        for text in ["", "bytes", "bytes */10", "items 1-2/3", "bytes x-2/3"] {
+            assert_eq!(parse_content_range(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What an upstream's answer means when it is not the content.
+//!
+//! The two are never mixed: "not here" lets the walk go on to the next upstream, a fault stops it, because a lower
+//! upstream could serve another image of the same name (architecture §5).
+
+use std::time::Duration;
+
+use http::StatusCode;
+use roadstead_proto::error::ErrorCode;
+
+/// The upstream was understood, and says that it does not have the thing for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHere {
+    /// 404.
+    NotFound,
+    /// The token endpoint accepted us (or anonymous access was tried), and the registry says 401 or 403 all the same.
+    Denied,
+    /// The token endpoint refused an anonymous pull of this repository.
+    TokenDenied,
+}
+
+impl NotHere {
+    /// For metrics and logs.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Denied => "denied",
+            Self::TokenDenied => "token_denied",
+        }
+    }
+}
+
+/// The upstream cannot say. Nothing may be concluded about the image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// No connection, or it broke.
+    #[error("no connection: {0}")]
+    Connection(String),
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// 429.
+    #[error("too many requests")]
+    RateLimited {
+        /// What `Retry-After` says.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx, or a status that makes no sense here.
+    #[error("answered {status}")]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// What `Retry-After` says.
+        retry_after: Option<Duration>,
+    },
+    /// Our stored credentials were refused.
+    #[error("refused the stored credentials ({0})")]
+    CredentialsRefused(StatusCode),
+    /// Our stored credentials cannot be opened.
+    #[error("credentials: {0}")]
+    CredentialsSealed(String),
+    /// The token realm is on a host that must not see our credentials.
+    #[error("names the token realm {0}, on another domain: credentials were not sent")]
+    ForeignRealm(String),
+    /// A redirect we do not follow.
+    #[error("redirect not followed: {0}")]
+    Redirect(String),
+    /// The answer is not what the protocol says.
+    #[error("bad answer: {0}")]
+    BadAnswer(String),
+}
+
+impl Fault {
+    /// The code that callers decide on.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Timeout(_) => ErrorCode::DeadlineExceeded,
+            Self::RateLimited { .. } => ErrorCode::ResourceExhausted,
+            Self::Status { status, .. } if *status == StatusCode::GATEWAY_TIMEOUT => ErrorCode::DeadlineExceeded,
+            Self::Connection(_)
+            | Self::Status { .. }
+            | Self::CredentialsRefused(_)
+            | Self::CredentialsSealed(_)
+            | Self::ForeignRealm(_)
+            | Self::Redirect(_)
+            | Self::BadAnswer(_) => ErrorCode::Unavailable,
+        }
+    }
+
+    /// When the upstream wants to be asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// For metrics and logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Connection(_) => "connection",
+            Self::Timeout(_) => "timeout",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Status { .. } => "status",
+            Self::CredentialsRefused(_) => "credentials_refused",
+            Self::CredentialsSealed(_) => "credentials_sealed",
+            Self::ForeignRealm(_) => "foreign_realm",
+            Self::Redirect(_) => "redirect",
+            Self::BadAnswer(_) => "bad_answer",
+        }
+    }
+}
+
+/// An understood answer.
+#[derive(Debug)]
+pub enum Answer<T> {
+    /// The thing.
+    Here(T),
+    /// It is not here for us.
+    NotHere(NotHere),
+}

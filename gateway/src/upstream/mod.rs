@@ -1,0 +1,20 @@
+//! The upstream client: asks registries, and tells "here", "not here" and "cannot say" apart.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`exchange`] | the transport seam and its production form on reqwest |
+//! | [`challenge`] | parser of their `WWW-Authenticate` (pure) |
+//! | [`token`] | the token dance and the token cache |
+//! | [`client`] | one request: sign in, follow redirects, classify the answer |
+//! | [`content`] | manifests and blobs |
+//! | [`error`] | `NotHere` and `Fault` |
+
+pub mod challenge;
+pub mod client;
+pub mod content;
+pub mod error;
+pub mod exchange;
+pub mod token;
+
+pub use client::Client;
+pub use exchange::{HttpExchange, ReqwestExchange};

@@ -1,0 +1,252 @@
+//! The token dance (distribution token spec): a challenge names a realm, the realm gives a token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt as _;
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use moka::future::Cache;
+use roadstead_proto::clock::Clock;
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::secret::Secret;
+use roadstead_proto::domain::time::Timestamp;
+use roadstead_proto::domain::upstream::CredentialId;
+use serde::Deserialize;
+use url::Url;
+
+use super::client::{retry_after, transport_fault};
+use super::error::{Answer, Fault, NotHere};
+use super::exchange::{HttpExchange, Request, Response};
+use crate::flight::Flights;
+use crate::meta::snapshot::{SignIn, UpstreamView};
+
+/// What a token is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TokenKey {
+    realm: String,
+    service: Option<String>,
+    scope: String,
+    identity: CredentialId,
+}
+
+#[derive(Clone)]
+struct CachedToken {
+    header: HeaderValue,
+    refresh_at: Timestamp,
+}
+
+type Fetched = Result<Result<HeaderValue, NotHere>, Fault>;
+
+/// Tokens by (realm, service, scope, identity), each fetched once for all that want it.
+pub(super) struct Tokens {
+    exchange: Arc<dyn HttpExchange>,
+    clock: Arc<dyn Clock>,
+    cache: Cache<TokenKey, CachedToken>,
+    flights: Flights<TokenKey, Fetched>,
+}
+
+/// A token endpoint's answer.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+/// `Authorization: Basic` of a user name and password.
+pub(super) fn basic(username: &str, password: &Secret) -> Result<HeaderValue, Fault> {
+    let pair = Secret::new(format!("{username}:{}", password.expose()));
+    secret_header(&format!("Basic {}", STANDARD.encode(pair.expose())))
+}
+
+fn secret_header(text: &str) -> Result<HeaderValue, Fault> {
+    let mut value =
+        HeaderValue::from_str(text).map_err(|_| Fault::BadAnswer("a token that is no header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Whether credentials of a registry may go to this realm: same host, or the same registrable domain, and never from
+/// https down to http.
+fn may_see_credentials(registry: &Url, realm: &Url) -> bool {
+    if registry.scheme() == "https" && realm.scheme() != "https" {
+        return false;
+    }
+    let (Some(registry), Some(realm)) = (registry.host_str(), realm.host_str()) else { return false };
+    registry == realm || matches!((psl::domain_str(registry), psl::domain_str(realm)), (Some(a), Some(b)) if a == b)
+}
+
+impl Tokens {
+    pub(super) fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>) -> Self {
+        let cache = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
+        Self { exchange, clock, cache, flights: Flights::default() }
+    }
+
+    /// The `Authorization` that meets a Bearer challenge. `own` says whether the challenge came from the upstream's
+    /// own origin: only then do its credentials come into play.
+    pub(super) async fn authorization(
+        &self,
+        view: &UpstreamView,
+        own: bool,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+    ) -> Result<Answer<HeaderValue>, Fault> {
+        let realm_url = Url::parse(realm).map_err(|_| Fault::BadAnswer("the token realm is not a URL".to_owned()))?;
+        if !matches!(realm_url.scheme(), "http" | "https") {
+            return Err(Fault::BadAnswer("the token realm is not a web address".to_owned()));
+        }
+        let credentials = match &view.sign_in {
+            SignIn::Password { username, password } if own => {
+                if !may_see_credentials(&view.upstream.settings.url.api(""), &realm_url) {
+                    return Err(Fault::ForeignRealm(realm_url.host_str().unwrap_or_default().to_owned()));
+                }
+                Some(basic(username, password)?)
+            }
+            _ => None,
+        };
+        let identity = if credentials.is_some() { view.source.credential } else { CredentialId::default() };
+        let key = TokenKey {
+            realm: realm.to_owned(),
+            service: service.map(str::to_owned),
+            scope: scope.to_owned(),
+            identity,
+        };
+        if let Some(token) = self.cache.get(&key).await
+            && self.clock.now() < token.refresh_at
+        {
+            return Ok(Answer::Here(token.header));
+        }
+        let fetch = Fetch {
+            exchange: Arc::clone(&self.exchange),
+            clock: Arc::clone(&self.clock),
+            cache: self.cache.clone(),
+            key: key.clone(),
+            realm: realm_url,
+            credentials,
+        };
+        let (fetched, _) = self
+            .flights
+            .run(key, move || fetch.run())
+            .await
+            .map_err(|_| Fault::BadAnswer("the token request was abandoned".to_owned()))?;
+        Ok(match fetched? {
+            Ok(header) => Answer::Here(header),
+            Err(not_here) => Answer::NotHere(not_here),
+        })
+    }
+
+    /// Forgets a token that was refused although it should still hold.
+    pub(super) async fn forget(&self, view: &UpstreamView, realm: &str, service: Option<&str>, scope: &str) {
+        for identity in [view.source.credential, CredentialId::default()] {
+            let key = TokenKey {
+                realm: realm.to_owned(),
+                service: service.map(str::to_owned),
+                scope: scope.to_owned(),
+                identity,
+            };
+            self.cache.invalidate(&key).await;
+        }
+    }
+}
+
+struct Fetch {
+    exchange: Arc<dyn HttpExchange>,
+    clock: Arc<dyn Clock>,
+    cache: Cache<TokenKey, CachedToken>,
+    key: TokenKey,
+    realm: Url,
+    credentials: Option<HeaderValue>,
+}
+
+impl Fetch {
+    async fn run(self) -> Fetched {
+        let mut url = self.realm.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = &self.key.service {
+                query.append_pair("service", service);
+            }
+            query.append_pair("scope", &self.key.scope);
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(credentials) = &self.credentials {
+            headers.insert(AUTHORIZATION, credentials.clone());
+        }
+        let request = Request { method: Method::GET, url, headers, patience: limits::UPSTREAM_HEADER_TIMEOUT };
+        let response = self.exchange.send(request).await.map_err(transport_fault)?;
+        let status = response.status;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Fault::RateLimited { retry_after: retry_after(&response.headers, self.clock.now()) });
+        }
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            // With credentials, they are wrong or expired: a fault of ours to mend. Without, this
+            // repository is not for the public, or does not exist: "not here".
+            return if self.credentials.is_some() {
+                Err(Fault::CredentialsRefused(status))
+            } else {
+                Ok(Err(NotHere::TokenDenied))
+            };
+        }
+        if status != StatusCode::OK {
+            return Err(Fault::Status { status, retry_after: retry_after(&response.headers, self.clock.now()) });
+        }
+        self.keep(response).await.map(Ok)
+    }
+
+    async fn keep(&self, response: Response) -> Result<HeaderValue, Fault> {
+        let now = self.clock.now();
+        let body = read_bounded(response, limits::TOKEN_ANSWER_MAX_BYTES).await?;
+        let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| {
+            Fault::BadAnswer("the token endpoint's answer is not the JSON of the token spec".to_owned())
+        })?;
+        let token = answer
+            .access_token
+            .or(answer.token)
+            .filter(|token| !token.is_empty())
+            .ok_or_else(|| Fault::BadAnswer("the token endpoint's answer holds no token".to_owned()))?;
+        let header = secret_header(&format!("Bearer {token}"))?;
+        let lifetime = answer.expires_in.map_or(limits::TOKEN_DEFAULT_LIFETIME, Duration::from_secs);
+        // Ahead of its end by a quarter, at most 30 s, so that no request leaves with a token that ends on the way.
+        let ahead = (lifetime / 4).min(Duration::from_secs(30));
+        let refresh_at = now.after(lifetime.saturating_sub(ahead));
+        self.cache.insert(self.key.clone(), CachedToken { header: header.clone(), refresh_at }).await;
+        Ok(header)
+    }
+}
+
+/// A body that must be small.
+pub(super) async fn read_bounded(mut response: Response, max: usize) -> Result<Vec<u8>, Fault> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.body.next().await {
+        let piece = piece.map_err(transport_fault)?;
+        if body.len() + piece.len() > max {
+            return Err(Fault::BadAnswer(format!("the body is larger than {max} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_stay_in_the_registrable_domain() {
+        let may = |registry: &str, realm: &str| {
+            may_see_credentials(&Url::parse(registry).unwrap(), &Url::parse(realm).unwrap())
+        };
+        assert!(may("https://registry-1.docker.io", "https://auth.docker.io/token"));
+        assert!(may("https://ghcr.io", "https://ghcr.io/token"));
+        assert!(may("http://127.0.0.1:5000", "http://127.0.0.1:5001/token"));
+        assert!(!may("https://lscr.io", "https://ghcr.io/token"));
+        assert!(!may("https://a.co.uk", "https://b.co.uk/token"));
+        assert!(!may("https://quay.io", "http://quay.io/v2/auth"));
+        assert!(!may("http://127.0.0.1:5000", "http://127.0.0.2:5000/token"));
+    }
+}

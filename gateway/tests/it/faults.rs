@@ -1,0 +1,101 @@
+//! Bodies that break, lie or stop. The full set of faults is to come; these hold the fill protocol.
+
+use roadstead_loadtest::image::Image;
+use roadstead_loadtest::registry::{Effect, Fault, Kind};
+
+use crate::world::{World, blob, manifest, read};
+
+#[tokio::test]
+async fn a_wrong_body_never_ends_cleanly_and_is_not_stored() {
+    let world = World::start().await;
+    let image = Image::builder(1).layers(&[1_000_000, 1_000]).build();
+    world.upstream().push("a", "x", &image);
+    for layer in image.layers() {
+        world.upstream().set_faults([Fault::new(Effect::Corrupt { at: 500 }).on(Kind::BlobGet)]);
+        // A small body may be known to be wrong before the headers leave: then it is an error from the start.
+        let response = world.begin(&blob("a", layer.digest())).await;
+        let wrong = response.status().is_success() && read(response).await.is_ok();
+        assert!(!wrong, "a body of {} bytes ended cleanly", layer.size());
+        world.upstream().set_faults([]);
+        assert_eq!(world.get(&blob("a", layer.digest())).await.digest(), layer.digest(), "nothing wrong was stored");
+    }
+    assert!(world.metrics().await.contains("outcome=\"corrupt\""));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_continued_where_it_broke() {
+    let world = World::start().await;
+    let image = Image::builder(2).layers(&[8_000_000]).build();
+    world.upstream().push("a", "x", &image);
+    let layer = image.layers()[0].digest();
+    let faults = [3_000_000, 1_000_000, 1].map(|after| Fault::new(Effect::Truncate { after }).on(Kind::BlobGet));
+    let faults = faults.into_iter().zip(0..).map(|(fault, skip)| fault.skip(skip).times(1));
+    world.upstream().set_faults(faults);
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer);
+    let counters = world.upstream().counters();
+    assert_eq!(counters.blob_gets(layer), 4);
+    assert_eq!(counters.bytes_of(layer), 8_000_000, "what was received is not received again");
+}
+
+#[tokio::test]
+async fn an_upstream_that_ignores_ranges_is_continued_too() {
+    let world = World::start().await;
+    let image = Image::builder(3).layers(&[2_000_000]).build();
+    world.upstream().push("a", "x", &image);
+    let layer = image.layers()[0].digest();
+    let broken = Fault::new(Effect::Truncate { after: 900_000 }).on(Kind::BlobGet).times(1);
+    world.upstream().set_faults([broken, Fault::new(Effect::IgnoreRange)]);
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer);
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_not_a_missing_image() {
+    let world = World::start().await;
+    let image = Image::builder(4).layers(&[1_000]).build();
+    world.upstream().push("a", "x", &image);
+    world.upstream().stop().await.unwrap();
+    for path in [manifest("a", "x"), manifest("a", image.digest()), blob("a", image.layers()[0].digest())] {
+        let answer = world.get(&path).await;
+        assert_eq!(answer.status.as_u16(), 502, "{path}");
+        assert!(!answer.header("retry-after").is_empty());
+        assert!(!answer.message().contains("127.0.0.1"), "{}", answer.message());
+    }
+    world.upstream().resume().await.unwrap();
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), image.digest());
+}
+
+#[tokio::test]
+async fn statuses_keep_their_kind() {
+    let world = World::start().await;
+    for (fault, status) in [
+        (Fault::status(429, "TOOMANYREQUESTS"), 429),
+        (Fault::status(500, "UNKNOWN"), 502),
+        (Fault::bare_status(503, "later"), 502),
+        (Fault::bare_status(403, "Your Authorization Token has expired"), 502),
+        (Fault::status(403, "DENIED"), 404),
+    ] {
+        world.upstream().set_faults([fault.clone()]);
+        world.clock.advance(std::time::Duration::from_secs(60));
+        assert_eq!(world.get(&manifest("a", "x")).await.status.as_u16(), status, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_may_be_away() {
+    let world = World::start().await;
+    let image = Image::builder(5).layers(&[100_000]).build();
+    world.upstream().push("a", "warm", &image);
+    world.get(&manifest("a", "warm")).await;
+    world.get(&blob("a", image.layers()[0].digest())).await;
+    world.settle(image.layers()[0].digest()).await;
+    let cold = Image::builder(6).layers(&[100_000]).build();
+    world.upstream().push("a", "cold", &cold);
+    world.meta.set_outage(true);
+    assert_eq!(world.get(&manifest("a", "warm")).await.digest(), image.digest());
+    assert_eq!(world.get(&manifest("a", "cold")).await.digest(), cold.digest());
+    let layer = cold.layers()[0].digest();
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer, "a cold pull goes through, unrecorded");
+    world.meta.set_outage(false);
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer);
+    world.settle(layer).await;
+}

@@ -1,0 +1,128 @@
+//! Whose blob is it: stored bytes and running downloads are for those who earned the right to them.
+
+use roadstead_loadtest::image::{Image, Manifest};
+use roadstead_loadtest::registry::{self, Effect, Fault, Kind};
+use roadstead_proto::domain::entry::EntryRef;
+use roadstead_proto::domain::image::Reference;
+use roadstead_proto::domain::registry::UpstreamId;
+use roadstead_proto::domain::upstream::UpstreamSettings;
+use roadstead_proto::meta::{Consistency, MetaStore as _};
+use roadstead_proto::state::command::Command;
+
+use crate::world::{World, blob, eventually, manifest, read};
+
+fn image(seed: u64) -> Image {
+    Image::builder(seed).layers(&[500_000]).build()
+}
+
+#[tokio::test]
+async fn a_manifest_that_names_anothers_layer_gives_no_right_to_it() {
+    // The second upstream is hostile: it serves a manifest that names a layer which only the first one has.
+    let world = World::with(vec![registry::Config::default(), registry::Config::default()], |_| {}).await;
+    let secret = image(1);
+    world.upstreams[0].push("tenant/secret", "x", &secret);
+    let layer = secret.layers()[0].digest();
+    world.upstreams[1].push(
+        "hostile/copy",
+        "x",
+        &Manifest::raw(secret.manifest().media_type(), secret.manifest().bytes().clone()),
+    );
+
+    // Stored.
+    world.get(&manifest("tenant/secret", "x")).await;
+    assert_eq!(world.get(&blob("tenant/secret", layer)).await.digest(), layer);
+    world.settle(layer).await;
+    assert_eq!(world.get(&manifest("hostile/copy", "x")).await.status.as_u16(), 200, "the manifest itself is its own");
+    let stolen = world.get(&blob("hostile/copy", layer)).await;
+    assert_eq!((stolen.status.as_u16(), stolen.code().as_str()), (404, "BLOB_UNKNOWN"));
+}
+
+#[tokio::test]
+async fn a_running_download_is_no_more_open_than_a_stored_blob() {
+    let world = World::start().await;
+    let secret = image(2);
+    world.upstream().push("tenant/secret", "x", &secret);
+    let layer = secret.layers()[0].digest();
+    world.upstream().set_faults([Fault::new(Effect::Hang { after: 100_000 }).on(Kind::BlobGet)]);
+    let running = world.begin(&blob("tenant/secret", layer)).await;
+    assert_eq!(world.get(&blob("other/repository", layer)).await.status.as_u16(), 404, "not in that repository");
+    world.upstream().push("shares/it", "x", &secret);
+    let joins = world.begin(&blob("shares/it", layer)).await;
+    world.upstream().release();
+    assert_eq!(read(running).await.unwrap(), read(joins).await.unwrap());
+    assert_eq!(world.upstream().counters().blob_gets(layer), 1, "who has it too joins the download");
+}
+
+#[tokio::test]
+async fn stored_bytes_of_the_same_origin_cost_one_head() {
+    let world = World::start().await;
+    let shared = image(3);
+    world.upstream().push("one", "x", &shared);
+    world.upstream().push("two", "x", &shared);
+    let layer = shared.layers()[0].digest();
+    world.get(&blob("one", layer)).await;
+    world.settle(layer).await;
+    assert_eq!(world.get(&blob("three", layer)).await.status.as_u16(), 404);
+    for _ in 0..2 {
+        assert_eq!(world.get(&blob("two", layer)).await.digest(), layer);
+    }
+    let counters = world.upstream().counters();
+    assert_eq!(
+        (counters.blob_gets(layer), counters.of(Kind::BlobHead)),
+        (1, 2),
+        "one HEAD per repository, no download"
+    );
+}
+
+#[tokio::test]
+async fn a_purged_entry_is_fetched_again() {
+    let world = World::start().await;
+    let image = image(4);
+    world.upstream().push("a", "x", &image);
+    world.get(&manifest("a", "x")).await;
+    world.settle(image.digest()).await;
+    let purge = |reference: &str| {
+        let reference: Reference = reference.parse().unwrap();
+        Command::PurgeEntry(EntryRef { upstream: UpstreamId(1), repository: "a".parse().unwrap(), reference })
+    };
+    let gets = world.upstream().counters().of(Kind::ManifestGet);
+    world.meta.propose(purge("x")).await.unwrap();
+    world.meta.propose(purge(image.digest())).await.unwrap();
+    // The purge arrives by watch.
+    let asked = async || {
+        world.get(&manifest("a", "x")).await;
+        world.upstream().counters().of(Kind::ManifestGet) > gets
+    };
+    eventually("a purged manifest is not served", asked).await;
+}
+
+#[tokio::test]
+async fn another_url_is_another_upstream() {
+    let world = World::with(vec![registry::Config::default()], |_| {}).await;
+    let (old, new) = (image(5), image(6));
+    world.upstream().push("a", "x", &old);
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), old.digest());
+    let elsewhere = registry::Upstream::start(registry::Config::default()).await.unwrap();
+    elsewhere.push("a", "x", &new);
+    let settings = UpstreamSettings::new("first", elsewhere.url().parse().unwrap());
+    world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings }).await.unwrap();
+    let moved = async || world.get(&manifest("a", "x")).await.digest() == new.digest();
+    eventually("the new upstream's image is served", moved).await;
+    let by_digest = world.get(&manifest("a", old.digest())).await;
+    assert_eq!(by_digest.status.as_u16(), 404, "what the old address delivered is void");
+}
+
+#[tokio::test]
+async fn downloads_are_counted_in_batches() {
+    let mut world = World::start().await;
+    let image = image(7);
+    world.upstream().push("a", "x", &image);
+    for _ in 0..3 {
+        world.get(&manifest("a", "x")).await;
+    }
+    world.head(&manifest("a", "x")).await;
+    world.stop().await;
+    let entry = EntryRef { upstream: UpstreamId(1), repository: "a".parse().unwrap(), reference: "x".parse().unwrap() };
+    let usage = world.meta.usage(&entry, Consistency::Local).await.unwrap().unwrap();
+    assert_eq!(usage.downloads, 3);
+}

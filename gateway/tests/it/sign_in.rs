@@ -1,0 +1,117 @@
+//! Signing in: at upstreams, and at the gateway.
+
+use reqwest::Method;
+use roadstead_loadtest::image::Image;
+use roadstead_loadtest::registry::{self, Auth, Credentials, Kind, Redirect, TokenAuth, TokenField};
+use roadstead_proto::domain::principal::{Role, TokenHash};
+use roadstead_proto::domain::registry::GroupId;
+use roadstead_proto::meta::MetaStore as _;
+use roadstead_proto::state::command::{Command, PutToken};
+
+use crate::world::{World, blob, eventually, manifest};
+
+fn image(seed: u64) -> Image {
+    Image::builder(seed).layers(&[200_000]).build()
+}
+
+async fn pull(world: &World, image: &Image) {
+    world.upstream().push("team/app", "x", image);
+    assert_eq!(world.get(&manifest("team/app", "x")).await.digest(), image.digest());
+    for part in image.blobs() {
+        assert_eq!(world.get(&blob("team/app", part.digest())).await.digest(), part.digest());
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_and_used_for_the_whole_repository() {
+    for field in [TokenField::Both, TokenField::Token, TokenField::AccessToken] {
+        let auth =
+            TokenAuth { field, challenge_scope: Some("repository:user/image:pull".into()), ..TokenAuth::default() };
+        let config = registry::Config { auth: Auth::Token(auth), ..registry::Config::default() };
+        let world = World::with(vec![config], |_| {}).await;
+        pull(&world, &image(1)).await;
+        let counters = world.upstream().counters();
+        assert_eq!(counters.of(Kind::Token), 1, "{field:?}");
+        assert_eq!(counters.status(401), 1, "one challenge, then tokens are sent ahead");
+    }
+}
+
+#[tokio::test]
+async fn stored_credentials_sign_in_by_token_and_by_basic() {
+    let credentials = Credentials::new("robot", "pass:word");
+    let token = TokenAuth { credentials: Some(credentials.clone()), anonymous: false, ..TokenAuth::default() };
+    for auth in [Auth::Token(token), Auth::Basic(credentials)] {
+        let config = registry::Config { auth, ..registry::Config::default() };
+        let world = World::with(vec![config], |settings| {
+            settings[0].credentials = Some(World::credentials("robot", "pass:word"));
+        })
+        .await;
+        pull(&world, &image(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_replaced() {
+    let config = registry::Config { auth: Auth::Token(TokenAuth::default()), ..registry::Config::default() };
+    let world = World::with(vec![config], |_| {}).await;
+    pull(&world, &image(3)).await;
+    world.upstream().revoke_tokens();
+    let next = image(4);
+    world.upstream().push("team/app", "y", &next);
+    assert_eq!(world.get(&manifest("team/app", "y")).await.digest(), next.digest());
+    assert_eq!(world.upstream().counters().of(Kind::Token), 2);
+}
+
+#[tokio::test]
+async fn authorization_does_not_cross_to_the_redirect_target() {
+    for status in [301, 302, 303, 307, 308] {
+        let config = registry::Config {
+            auth: Auth::Token(TokenAuth::default()),
+            redirect: Some(Redirect { status, heads: true }),
+            ..registry::Config::default()
+        };
+        let world = World::with(vec![config], |_| {}).await;
+        pull(&world, &image(5)).await;
+        let counters = world.upstream().counters();
+        assert!(counters.of(Kind::CdnGet) > 0, "{status}");
+        assert_eq!(counters.cdn_authorizations(), 0, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn manifests_are_asked_for_in_every_form_and_unpacked() {
+    let world = World::start().await;
+    pull(&world, &image(6)).await;
+    let counters = world.upstream().counters();
+    let seen = counters.last(Kind::ManifestGet).unwrap();
+    let accept = format!("{seen:?}");
+    for form in ["oci.image.index", "oci.image.manifest", "manifest.list.v2", "manifest.v2", "identity"] {
+        assert!(accept.contains(form), "{form} in {accept}");
+    }
+}
+
+async fn token(world: &World, group: u64, role: Role, text: &str) {
+    let put = PutToken { name: text.into(), hash: TokenHash::of(text), group: GroupId(group), role, expires_at: None };
+    world.meta.propose(Command::PutToken(put)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_gateway_wants_a_token() {
+    let world = World::closed().await;
+    let image = image(7);
+    world.upstream().push("a", "x", &image);
+    for url in [world.url(&manifest("a", "x")), format!("{}/v2/", world.base())] {
+        for headers in [&[][..], &[("authorization", "Bearer rst_wrong")][..], &[("authorization", "Nonsense")][..]] {
+            let refused = world.send(Method::GET, &url, headers).await.unwrap();
+            assert_eq!(refused.status().as_u16(), 401, "{url} {headers:?}");
+            assert!(refused.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic "));
+            assert!(refused.text().await.unwrap().contains("UNAUTHORIZED"));
+        }
+    }
+    assert_eq!(world.upstream().counters().total(), 0);
+    token(&world, 1, Role::Reader, "rst_reader").await;
+    // The configuration arrives by watch.
+    let signed_in = [("authorization", "Bearer rst_reader")];
+    let accepted = async || world.request(Method::GET, "a/manifests/x", &signed_in).await.digest() == image.digest();
+    eventually("the new token is accepted", accepted).await;
+}
