@@ -1,0 +1,202 @@
+//! The configuration file, as written: every flag and more, and nothing else.
+//!
+//! Paths in it are relative to the working directory, as on the command line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::log_format::LogFormat;
+use super::size::Size;
+use super::span::Span;
+
+/// The whole file. `deploy/config/serve.toml` shows every key with its default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    /// As `--listen`.
+    pub(crate) listen: Option<SocketAddr>,
+    /// As `--admin-listen`.
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// As `--data-dir`.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// As `--upstream-ca`.
+    pub(crate) upstream_ca: Option<PathBuf>,
+    /// As `--log-format`.
+    pub(crate) log_format: Option<LogFormat>,
+    /// How long running pulls may go on after the stop signal.
+    pub(crate) drain_timeout: Option<Span>,
+    /// Memory for blobs.
+    pub(crate) blob_memory: Option<Size>,
+    /// Memory for manifests.
+    pub(crate) manifest_memory: Option<Size>,
+    /// As `--cache-validity`.
+    pub(crate) cache_validity: Option<Span>,
+    /// As `--upstream`, in order.
+    #[serde(default, rename = "upstream")]
+    pub(crate) upstreams: Vec<FileUpstream>,
+}
+
+/// One `[[upstream]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileUpstream {
+    /// How people call it.
+    pub(crate) name: String,
+    /// Its address.
+    pub(crate) url: String,
+    /// As whom it is asked.
+    pub(crate) username: Option<String>,
+    /// The file that holds the password.
+    pub(crate) password_file: Option<PathBuf>,
+    /// The environment variable that holds the password.
+    pub(crate) password_env: Option<String>,
+    /// Known only to be refused with a better answer than "unknown field".
+    #[serde(default)]
+    pub(crate) password: Option<IgnoredAny>,
+    /// How long its tags are fresh.
+    pub(crate) validity: Option<Span>,
+    /// How long after that they are served while it fails.
+    pub(crate) stale_if_error: Option<Span>,
+    /// What its 404 means for a tag we hold.
+    pub(crate) on_not_found: Option<OnNotFound>,
+    /// What its faults mean for the walk down the list.
+    pub(crate) on_error: Option<OnError>,
+}
+
+/// See [`roadstead_proto::domain::upstream::OnNotFound`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnNotFound {
+    /// The cached copy is served on for a day.
+    Stale,
+    /// The cached copy is not served any more.
+    Gone,
+}
+
+/// See [`roadstead_proto::domain::upstream::OnError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnError {
+    /// The pull fails.
+    Stop,
+    /// The next upstream is asked.
+    Next,
+}
+
+/// Why a configuration file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    /// It cannot be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not what was expected.
+    #[error("configuration file {}, line {line}: {message}", path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// Where in it.
+        line: usize,
+        /// What is wrong there. Never the line itself: somebody may have written a password into it.
+        message: String,
+    },
+}
+
+/// Reads a configuration file.
+pub(crate) fn read(path: &Path) -> Result<File, FileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+    parse(&text).map_err(|(line, message)| FileError::Content { path: path.to_owned(), line, message })
+}
+
+/// The content of a file, or the line and what is wrong with it.
+fn parse(text: &str) -> Result<File, (usize, String)> {
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        (before.matches('\n').count() + 1, error.message().trim().replace('\n', "; "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example that operators copy.
+    const EXAMPLE: &str = include_str!("../../../deploy/config/serve.toml");
+
+    #[test]
+    fn mistakes_are_named_with_their_line_and_without_its_content() {
+        for (text, line, part) in [
+            ("lisen = 1", 1, "unknown field `lisen`, expected one of `listen`"),
+            ("\nlisten = \"here\"", 2, "invalid socket address"),
+            ("drain_timeout = \"soon\"", 1, "`soon` is not a duration"),
+            ("blob_memory = \"a lot\"", 1, "`a lot` is not a size"),
+            ("log_format = \"xml\"", 1, "expected `text` or `json`"),
+            ("\n\n[[upstream]]\nname = \"a\"", 3, "missing field `url`"),
+            ("[[upstream]]\nname=\"a\"\nurl=\"b\"\npasword = \"hunter2\"", 4, "unknown field `pasword`"),
+            ("[[upstream]]\nname=\"a\"\nurl=\"b\"\non_error = \"go\"", 4, "expected `stop` or `next`"),
+            ("listen = ", 1, ""),
+        ] {
+            let (found, message) = parse(text).unwrap_err();
+            assert_eq!(found, line, "{text}: {message}");
+            assert!(message.contains(part), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    /// Every key stands in the example: the pattern names each, so that a new one has to be added here and there.
+    #[test]
+    fn the_example_shows_every_key() {
+        let shown: String = EXAMPLE.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
+        let mut file = parse(&shown).unwrap_or_else(|(line, message)| panic!("line {line}: {message}"));
+        let first = file.upstreams.swap_remove(0);
+        let File {
+            listen: Some(_),
+            admin_listen: Some(_),
+            data_dir: Some(_),
+            upstream_ca: Some(_),
+            log_format: Some(_),
+            drain_timeout: Some(_),
+            blob_memory: Some(_),
+            manifest_memory: Some(_),
+            cache_validity: Some(_),
+            upstreams: _,
+        } = file
+        else {
+            panic!("a key is missing in the example: {file:?}");
+        };
+        let FileUpstream {
+            name: _,
+            url: _,
+            username: Some(_),
+            password_file: Some(_),
+            password_env: Some(_),
+            password: None,
+            validity: Some(_),
+            stale_if_error: Some(_),
+            on_not_found: Some(_),
+            on_error: Some(_),
+        } = first
+        else {
+            panic!("a key is missing in the example's first upstream: {first:?}");
+        };
+    }
+
+    /// `# key = value` is a key that is commented out; every other comment is prose.
+    fn uncommented(line: &str) -> &str {
+        match line.strip_prefix("# ").filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key))) {
+            Some(rest) => rest,
+            None => line,
+        }
+    }
+
+    fn is_key(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    }
+}

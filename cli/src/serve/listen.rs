@@ -1,0 +1,60 @@
+//! The listeners, bound before any state is touched: a process that cannot be reached must not change anything.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use super::settings::Settings;
+
+/// Both listeners and where they really are.
+pub(crate) struct Listeners {
+    /// Where clients pull.
+    pub(crate) pulls: TcpListener,
+    /// Its address; a port 0 has become a real one.
+    pub(crate) pulls_at: SocketAddr,
+    /// Where metrics and health are.
+    pub(crate) admin: TcpListener,
+    /// Its address.
+    pub(crate) admin_at: SocketAddr,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", reason(source, flag))]
+pub(crate) struct ListenError {
+    address: SocketAddr,
+    flag: &'static str,
+    source: io::Error,
+}
+
+/// Binds both.
+pub(crate) async fn bind(settings: &Settings) -> Result<Listeners, ListenError> {
+    let (pulls, pulls_at) = bind_one(settings.listen, "--listen").await?;
+    let (admin, admin_at) = bind_one(settings.admin_listen, "--admin-listen").await?;
+    Ok(Listeners { pulls, pulls_at, admin, admin_at })
+}
+
+async fn bind_one(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let at = listener.local_addr()?;
+        Ok((listener, at))
+    };
+    bound.await.map_err(|source| ListenError { address, flag, source })
+}
+
+fn reason(source: &io::Error, flag: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another process listens there ({source}); stop it, or choose another address with {flag}")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address ({source}); choose another one with {flag}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("this user may not ({source}); choose a port above 1023 with {flag}")
+        }
+        _ => format!("{source}; choose another address with {flag}"),
+    }
+}

@@ -1,0 +1,210 @@
+//! The settings in force: flags, else the configuration file, else the defaults. Everything that can be wrong with them
+//! is found here, before anything is bound or written.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roadstead_gateway::seal::{Keyring, SealError};
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::secret::Secret;
+use roadstead_proto::domain::upstream::{OnError, OnNotFound};
+
+use super::file::{self, File, FileError};
+use super::flags::Flags;
+use super::log_format::LogFormat;
+use super::named::{self, Defaults, NamedError, NamedUpstream};
+use super::size::Size;
+use super::span::Span;
+
+/// The environment variable with the admin token.
+pub(crate) const ADMIN_TOKEN_VARIABLE: &str = "ROADSTEAD_ADMIN_TOKEN";
+/// The environment variable with the secret key.
+pub(crate) const SECRET_KEY_VARIABLE: &str = "ROADSTEAD_SECRET_KEY";
+
+const LISTEN: &str = "127.0.0.1:8080";
+const ADMIN_LISTEN: &str = "127.0.0.1:8081";
+const DATA_DIR: &str = "./roadstead-data";
+/// A token is kept as a plain hash, which is enough for long random ones only; a shorter one is reported.
+pub(crate) const TOKEN_LENGTH_ADVISED: usize = 20;
+/// Far beyond any token; stops a file from becoming one by accident.
+const TOKEN_LENGTH_MAX: usize = 512;
+
+/// What `roadstead serve` runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Where clients pull.
+    pub(crate) listen: SocketAddr,
+    /// Where metrics and health are.
+    pub(crate) admin_listen: SocketAddr,
+    /// Where everything is kept.
+    pub(crate) data_dir: PathBuf,
+    /// The upstreams of the first start, first asked first.
+    pub(crate) upstreams: Vec<NamedUpstream>,
+    /// Whether somebody named them; the built-in ones are no wish that a later start could go against.
+    pub(crate) upstreams_named: bool,
+    /// Certificates to trust besides those of the system.
+    pub(crate) upstream_ca: Option<CaFile>,
+    /// How log lines look.
+    pub(crate) log_format: LogFormat,
+    /// How long running pulls may go on after the stop signal.
+    pub(crate) drain_timeout: Duration,
+    /// Memory for blobs, in bytes.
+    pub(crate) blob_memory: u64,
+    /// Memory for manifests, in bytes.
+    pub(crate) manifest_memory: u64,
+    /// The admin token, where the environment has one.
+    pub(crate) admin_token: Option<Secret>,
+    /// The secret key in hexadecimal, where the environment has one.
+    pub(crate) secret_key: Option<Secret>,
+}
+
+/// A file with certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CaFile {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// What is in it.
+    pub(crate) pem: Vec<u8>,
+}
+
+/// Why there are no settings to run with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The configuration file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The upstreams.
+    #[error(transparent)]
+    Upstreams(#[from] NamedError),
+    /// Two listeners on one address.
+    #[error("--listen and --admin-listen are both {0}; give --admin-listen another port, or 0 for a free one")]
+    SameAddress(SocketAddr),
+    /// No data directory.
+    #[error("--data-dir is empty; name the directory that everything is to be kept in")]
+    NoDataDir,
+    /// Certificates that cannot be read.
+    #[error("cannot read the certificates of --upstream-ca from {}", path.display())]
+    UpstreamCa {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An admin token that nobody could sign in with.
+    #[error(
+        "{ADMIN_TOKEN_VARIABLE} is not 1 to {TOKEN_LENGTH_MAX} printable ASCII characters without spaces; set it to a \
+         long random text, or unset it to have one generated"
+    )]
+    AdminToken,
+    /// A secret key that is none.
+    #[error("{SECRET_KEY_VARIABLE} cannot be used: {0}; set it to such a key, or unset it to have one generated")]
+    SecretKey(SealError),
+}
+
+/// Puts the settings together.
+pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>) -> Result<Settings, SettingsError> {
+    let file = flags.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
+    let File { upstreams: in_file, .. } = &file;
+
+    let validity = flags.cache_validity.or(file.cache_validity).map_or(limits::TAG_VALIDITY_DEFAULT, |span| span.0);
+    let defaults = Defaults { validity, variable: &variable };
+    let named = named::choose(&flags.upstreams, in_file, &defaults)?;
+    let upstreams_named = named.is_some();
+
+    let settings = Settings {
+        listen: flags.listen.or(file.listen).unwrap_or_else(|| known_address(LISTEN)),
+        admin_listen: flags.admin_listen.or(file.admin_listen).unwrap_or_else(|| known_address(ADMIN_LISTEN)),
+        data_dir: flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        upstreams: named.unwrap_or_else(|| named::built_in(validity)),
+        upstreams_named,
+        upstream_ca: flags.upstream_ca.or(file.upstream_ca).map(read_certificates).transpose()?,
+        log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+        drain_timeout: file.drain_timeout.map_or(limits::DRAIN_TIMEOUT_DEFAULT, |span| span.0),
+        blob_memory: file.blob_memory.map_or(limits::BLOB_MEMORY_DEFAULT, |size| size.0),
+        manifest_memory: file.manifest_memory.map_or(limits::MANIFEST_MEMORY_DEFAULT, |size| size.0),
+        admin_token: variable(ADMIN_TOKEN_VARIABLE).map(admin_token).transpose()?,
+        secret_key: variable(SECRET_KEY_VARIABLE).map(secret_key).transpose()?,
+    };
+    if settings.listen == settings.admin_listen && settings.listen.port() != 0 {
+        return Err(SettingsError::SameAddress(settings.listen));
+    }
+    if settings.data_dir.as_os_str().is_empty() {
+        return Err(SettingsError::NoDataDir);
+    }
+    Ok(settings)
+}
+
+fn known_address(text: &str) -> SocketAddr {
+    text.parse().expect("the defaults are addresses")
+}
+
+fn read_certificates(path: PathBuf) -> Result<CaFile, SettingsError> {
+    match std::fs::read(&path) {
+        Ok(pem) => Ok(CaFile { path, pem }),
+        Err(source) => Err(SettingsError::UpstreamCa { path, source }),
+    }
+}
+
+fn admin_token(text: OsString) -> Result<Secret, SettingsError> {
+    text.into_string().ok().map(Secret::new).filter(is_token).ok_or(SettingsError::AdminToken)
+}
+
+/// Whether a text can travel as a token.
+pub(crate) fn is_token(token: &Secret) -> bool {
+    let text = token.expose();
+    (1..=TOKEN_LENGTH_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn secret_key(text: OsString) -> Result<Secret, SettingsError> {
+    let text = text.into_string().map_err(|_| SettingsError::SecretKey(SealError::Key))?;
+    Keyring::from_hex(&text).map(|keyring| keyring.to_hex()).map_err(SettingsError::SecretKey)
+}
+
+impl fmt::Display for Settings {
+    /// What `--check-config` answers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "The configuration is valid.\n")?;
+        writeln!(f, "  listen           {}", self.listen)?;
+        writeln!(f, "  admin_listen     {}", self.admin_listen)?;
+        writeln!(f, "  data_dir         {}", self.data_dir.display())?;
+        if let Some(file) = &self.upstream_ca {
+            writeln!(f, "  upstream_ca      {}", file.path.display())?;
+        }
+        writeln!(f, "  drain_timeout    {}", Span(self.drain_timeout))?;
+        writeln!(f, "  blob_memory      {}", Size(self.blob_memory))?;
+        writeln!(f, "  manifest_memory  {}", Size(self.manifest_memory))?;
+        writeln!(f, "\nUpstreams of the first start:\n")?;
+        for (position, upstream) in (1..).zip(&self.upstreams) {
+            writeln!(f, "  {position}. {upstream}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for NamedUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}  {}", self.name, self.url, validity(self.validity))?;
+        if let Some(sign_in) = &self.sign_in {
+            write!(f, ", as {}", sign_in.username)?;
+        }
+        if self.on_not_found == OnNotFound::Gone {
+            write!(f, ", on_not_found = gone")?;
+        }
+        if self.on_error == OnError::Next {
+            write!(f, ", on_error = next")?;
+        }
+        Ok(())
+    }
+}
+
+/// How long tags are fresh, in words.
+pub(crate) fn validity(validity: Duration) -> String {
+    if validity.is_zero() { "valid for ever".to_owned() } else { format!("valid for {}", Span(validity)) }
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+use std::path::Path;
+
+use super::*;
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/serve.toml");
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn nothing(_: &str) -> Option<OsString> {
+    None
+}
+
+fn defaults() -> Settings {
+    resolve(Flags::default(), nothing).unwrap()
+}
+
+fn with_file(text: &str, flags: Flags) -> Result<Settings, SettingsError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("serve.toml");
+    std::fs::write(&path, text).unwrap();
+    resolve(Flags { config: Some(path), ..flags }, nothing)
+}
+
+fn with_variable(name: &'static str, value: &'static str) -> Result<Settings, SettingsError> {
+    resolve(Flags::default(), |asked| (asked == name).then(|| value.into()))
+}
+
+#[test]
+fn the_example_is_the_defaults() {
+    let settings = resolve(Flags { config: Some(EXAMPLE.into()), ..Flags::default() }, nothing).unwrap();
+    // It names them, which is the one difference; they are the same ones.
+    assert_eq!(settings, Settings { upstreams_named: true, ..defaults() });
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+    let text = "listen = '127.0.0.1:1'\ndata_dir = 'file'\nlog_format = 'json'\ncache_validity = '1h'\n\
+                blob_memory = '1GiB'\nmanifest_memory = '1MiB'\ndrain_timeout = '5s'";
+    let flags = Flags {
+        listen: Some(known_address("127.0.0.1:2")),
+        cache_validity: Some(Span(Duration::from_secs(60))),
+        ..Flags::default()
+    };
+    let settings = with_file(text, flags).unwrap();
+    assert_eq!(settings.listen, known_address("127.0.0.1:2"));
+    assert_eq!(settings.admin_listen, known_address(ADMIN_LISTEN));
+    assert_eq!(settings.data_dir, Path::new("file"));
+    assert_eq!(settings.log_format, LogFormat::Json);
+    assert_eq!((settings.blob_memory, settings.manifest_memory), (1 << 30, 1 << 20));
+    assert_eq!(settings.drain_timeout, Duration::from_secs(5));
+    assert!(!settings.upstreams_named);
+    assert!(settings.upstreams.iter().all(|upstream| upstream.validity == Duration::from_secs(60)));
+}
+
+#[test]
+fn the_common_validity_is_for_upstreams_that_name_none() {
+    let text = "[[upstream]]\nname = 'a'\nurl = 'https://a.example'\n[[upstream]]\nname = 'b'\n\
+                url = 'https://b.example'\nvalidity = '2h'";
+    let flags = Flags { cache_validity: Some(Span(Duration::ZERO)), ..Flags::default() };
+    let validities: Vec<u64> =
+        with_file(text, flags).unwrap().upstreams.iter().map(|upstream| upstream.validity.as_secs()).collect();
+    assert_eq!(validities, [0, 7200]);
+}
+
+#[test]
+fn what_cannot_be_is_a_sentence() {
+    let same = Flags { listen: Some(known_address(ADMIN_LISTEN)), ..Flags::default() };
+    let missing = |flags: Flags| resolve(flags, nothing).unwrap_err().to_string();
+    assert!(missing(same).starts_with("--listen and --admin-listen are both 127.0.0.1:8081"));
+    let path = || Some(PathBuf::from("/nowhere/at/all"));
+    assert!(missing(Flags { config: path(), ..Flags::default() }).contains("file /nowhere/at/all"));
+    assert!(missing(Flags { upstream_ca: path(), ..Flags::default() }).contains("from /nowhere/at/all"));
+    assert!(missing(Flags { data_dir: Some(PathBuf::new()), ..Flags::default() }).contains("--data-dir is empty"));
+    let error = with_file("\nport = 1", Flags::default()).unwrap_err().to_string();
+    assert!(error.contains("serve.toml, line 2: unknown field `port`"), "{error}");
+}
+
+#[test]
+fn two_free_ports_are_two() {
+    let free = Some(known_address("127.0.0.1:0"));
+    assert!(resolve(Flags { listen: free, admin_listen: free, ..Flags::default() }, nothing).is_ok());
+}
+
+#[test]
+fn secrets_of_the_environment_are_checked_and_never_repeated() {
+    let token = with_variable(ADMIN_TOKEN_VARIABLE, "rst_0123456789abcdef").unwrap().admin_token.unwrap();
+    assert_eq!(token.expose(), "rst_0123456789abcdef");
+    let key = with_variable(SECRET_KEY_VARIABLE, KEY).unwrap().secret_key.unwrap();
+    assert_eq!(key.expose(), KEY);
+    for (name, value) in [
+        (ADMIN_TOKEN_VARIABLE, ""),
+        (ADMIN_TOKEN_VARIABLE, "hunter2 with a space in it"),
+        (SECRET_KEY_VARIABLE, ""),
+        (SECRET_KEY_VARIABLE, "hunter2"),
+    ] {
+        let error = with_variable(name, value).unwrap_err().to_string();
+        assert!(error.starts_with(name), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn the_answer_to_check_config_shows_what_would_be_used() {
+    let shown = defaults().to_string();
+    for part in ["127.0.0.1:8080", "./roadstead-data", "256MiB", "64MiB", "1m", "1. docker-hub", "3. quay", "24h"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+}
