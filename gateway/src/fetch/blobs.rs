@@ -6,35 +6,31 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::{BlobLocation, ContentKind, EntryRef, ObjectKey};
+use roadstead_proto::domain::entry::{BlobLocation, ContentKind, EntryRef};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::{Reference, RepositoryName};
-use roadstead_proto::domain::lease::{EarnedByHead, FencingToken, LeaseKey};
+use roadstead_proto::domain::lease::{EarnedByHead, FencingToken};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::MediaType;
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::domain::upstream::{OnError, SourceId};
 use roadstead_proto::meta::MetaStore;
 use roadstead_proto::state::command::Command;
-use roadstead_storage::blob::Body;
 use roadstead_storage::error::{Kind, StorageError};
-use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::Tools;
 use super::error::{FetchError, FillFailure};
-use super::fill::{Fill, Phase, Pump, Reach};
-use super::record::Content;
+use super::fill::{Fill, Phase, Reach};
+use super::lead::{Finish, Lead};
 use super::spool::SpoolSpace;
 use crate::cache_status::CacheStatus;
 use crate::catalog::{Known, LookedUp};
-use crate::lease::{Held, Lease};
 use crate::meta::snapshot::UpstreamView;
 use crate::policy::Permit;
 use crate::upstream::client::Patience;
@@ -79,11 +75,11 @@ pub struct Lost {
     pub replace: Option<FencingToken>,
 }
 
-type FillKey = (SourceId, Digest);
+pub(super) type FillKey = (SourceId, Digest);
 
 /// The blobs of every registry.
 pub struct Blobs {
-    tools: Tools,
+    pub(super) tools: Tools,
     meta: Arc<dyn MetaStore>,
     space: SpoolSpace,
     running: Mutex<HashMap<FillKey, Arc<Fill>>>,
@@ -95,28 +91,13 @@ impl std::fmt::Debug for Blobs {
     }
 }
 
-/// Takes the fill off the map when its tasks end, however they end.
-struct Finish {
-    blobs: Arc<Blobs>,
-    key: FillKey,
-    fill: Arc<Fill>,
-}
-
-impl Drop for Finish {
-    fn drop(&mut self) {
-        self.blobs.running().remove(&self.key);
-        // For a task that panicked; a phase that was reached stays.
-        self.fill.abandon();
-    }
-}
-
 impl Blobs {
     /// No blob, no download.
     pub fn new(tools: Tools, meta: Arc<dyn MetaStore>, space: SpoolSpace) -> Self {
         Self { tools, meta, space, running: Mutex::default() }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Fill>>> {
+    pub(super) fn running(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Fill>>> {
         // Every section only inserts or removes.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -237,9 +218,8 @@ impl Blobs {
             }
         };
         if led {
-            let finish = Finish { blobs: Arc::clone(self), key, fill: Arc::clone(&fill) };
             let lead = Lead {
-                finish,
+                finish: Finish::new(Arc::clone(self), key, Arc::clone(&fill)),
                 view: Arc::clone(view),
                 repository: repository.clone(),
                 digest: *digest,
@@ -403,112 +383,5 @@ async fn await_headers(
         Phase::Verified { size } => Ok(Answer::Here(source(Some(size)))),
         Phase::Failed(failure) => Err(failure.into()),
         Phase::Asking => Err(FetchError::Abandoned),
-    }
-}
-
-/// Pause between two looks at a lease that another gateway holds.
-const ELSEWHERE_PAUSE: Duration = Duration::from_millis(200);
-
-/// The task behind a fill: lease, download, upload, record.
-struct Lead {
-    finish: Finish,
-    view: Arc<UpstreamView>,
-    repository: RepositoryName,
-    digest: Digest,
-    replaces: Option<FencingToken>,
-}
-
-impl Lead {
-    async fn run(self) {
-        let fill = &self.finish.fill;
-        let held = match self.lease().await {
-            Ok(held) => held,
-            Err(phase) => return fill.enter(phase),
-        };
-        let tools = &self.finish.blobs.tools;
-        let pump = Pump { client: &tools.client, view: &self.view, repository: &self.repository, fill };
-        let body = match pump.open().await {
-            Ok(Answer::Here(body)) => body,
-            Ok(Answer::NotHere(not_here)) => return fill.enter(Phase::NotHere(not_here)),
-            Err(failure) => return fill.enter(Phase::Failed(failure)),
-        };
-        let _unrecorded = tools.metrics.unrecorded();
-        tools.metrics.fill_began();
-        fill.enter(Phase::Open { size: body.size });
-        let object = held.as_ref().map(|held| ObjectKey { digest: self.digest, token: held.token });
-        let (verdict, is_stored) = tokio::join!(
-            async {
-                let verdict = pump.run(body).await;
-                match &verdict {
-                    Ok(verdict) => fill.enter(Phase::Verified { size: verdict.size }),
-                    Err(failure) => fill.enter(Phase::Failed(failure.clone())),
-                }
-                verdict
-            },
-            self.upload(object)
-        );
-        let outcome = match &verdict {
-            Ok(_) if is_stored => "stored",
-            Ok(_) => "not_stored",
-            Err(failure) => {
-                warn!(digest = %self.digest, upstream = %self.view.upstream.id, %failure, "a download failed");
-                failure.reason()
-            }
-        };
-        tools.metrics.fill_ended(outcome);
-        if let (Ok(verdict), Some(held), true) = (verdict, held, is_stored) {
-            let content = Content {
-                entry: self.entry(),
-                upstream_epoch: self.view.upstream.epoch,
-                object: ObjectKey { digest: self.digest, token: held.token },
-                size: verdict.size,
-                media_type: MediaType::octet_stream(),
-                kind: ContentKind::Blob,
-                sha1: verdict.sha1,
-                children: Vec::new(),
-                replaces: self.replaces,
-            };
-            if let Some(known) = tools.record(held, content, None).await {
-                tools.catalog.learn(&self.view, &self.repository, &self.digest, known).await;
-            }
-        }
-    }
-
-    fn entry(&self) -> EntryRef {
-        EntryRef {
-            upstream: self.view.upstream.id,
-            repository: self.repository.clone(),
-            reference: Reference::Digest(self.digest),
-        }
-    }
-
-    /// The lease on the download; `None` where the metadata is away, and the download goes on unrecorded.
-    async fn lease(&self) -> Result<Option<Held>, Phase> {
-        let session = &self.finish.blobs.tools.session;
-        let key =
-            LeaseKey::Fill { region: session.region().clone(), source: self.view.source.clone(), digest: self.digest };
-        let until = Instant::now() + limits::UPSTREAM_HEADER_TIMEOUT;
-        loop {
-            match session.acquire(key.clone(), self.entry(), self.view.upstream.epoch, self.replaces).await {
-                Ok(Lease::Held(held)) => return Ok(Some(held)),
-                Ok(Lease::Stored(stored)) => {
-                    let (location, right) = *stored;
-                    return Err(Phase::Stored(Box::new(Known { right, location: Some(location) })));
-                }
-                Ok(Lease::Elsewhere) if Instant::now() < until => tokio::time::sleep(ELSEWHERE_PAUSE).await,
-                Ok(Lease::Elsewhere) => return Err(Phase::Failed(FillFailure::Elsewhere)),
-                Err(error) => {
-                    warn!(%error, digest = %self.digest, "no lease: downloading without recording");
-                    return Ok(None);
-                }
-            }
-        }
-    }
-
-    async fn upload(&self, object: Option<ObjectKey>) -> bool {
-        let Some(object) = object else { return false };
-        let bytes = Arc::clone(&self.finish.fill).stream(0..u64::MAX, Reach::Received);
-        let body = bytes.map(|item| item.map_err(|failure| failure.into_body_error())).boxed();
-        self.finish.blobs.tools.store_object(&object, Body::vouched(body)).await
     }
 }

@@ -3,7 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`blobs`] | whose bytes they are, and where they come from |
-//! | `fill` | one download |
+//! | `fill` | one download: spool, readers, pump |
+//! | `lead` | the task behind it |
 //! | `record` | what becomes of a download: upload, commit, metadata |
 //! | [`manifests`] | manifests: small, in memory, fetched whole |
 //! | [`spool`] | append-only bytes that many readers follow |
@@ -12,6 +13,7 @@
 pub mod blobs;
 pub mod error;
 mod fill;
+mod lead;
 pub mod manifests;
 mod record;
 pub mod spool;

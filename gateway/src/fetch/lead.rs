@@ -1,0 +1,153 @@
+//! The task behind a fill: lease, download and upload side by side, record. It belongs to no client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::entry::{ContentKind, EntryRef, ObjectKey};
+use roadstead_proto::domain::image::{Reference, RepositoryName};
+use roadstead_proto::domain::lease::{FencingToken, LeaseKey};
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::media::MediaType;
+use roadstead_storage::blob::Body;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::blobs::{Blobs, FillKey};
+use super::error::FillFailure;
+use super::fill::{Fill, Phase, Pump, Reach};
+use super::record::Content;
+use crate::catalog::Known;
+use crate::lease::{Held, Lease};
+use crate::meta::snapshot::UpstreamView;
+use crate::upstream::error::Answer;
+
+/// Takes the fill off the map when its tasks end, however they end.
+pub(super) struct Finish {
+    blobs: Arc<Blobs>,
+    key: FillKey,
+    fill: Arc<Fill>,
+}
+
+impl Finish {
+    pub(super) fn new(blobs: Arc<Blobs>, key: FillKey, fill: Arc<Fill>) -> Self {
+        Self { blobs, key, fill }
+    }
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.blobs.running().remove(&self.key);
+        // For a task that panicked; a phase that was reached stays.
+        self.fill.abandon();
+    }
+}
+
+/// Pause between two looks at a lease that another gateway holds.
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(200);
+
+/// The task behind a fill: lease, download, upload, record.
+pub(super) struct Lead {
+    pub(super) finish: Finish,
+    pub(super) view: Arc<UpstreamView>,
+    pub(super) repository: RepositoryName,
+    pub(super) digest: Digest,
+    /// The object found missing or damaged that this download heals.
+    pub(super) replaces: Option<FencingToken>,
+}
+
+impl Lead {
+    pub(super) async fn run(self) {
+        let fill = &self.finish.fill;
+        let held = match self.lease().await {
+            Ok(held) => held,
+            Err(phase) => return fill.enter(phase),
+        };
+        let tools = &self.finish.blobs.tools;
+        let pump = Pump { client: &tools.client, view: &self.view, repository: &self.repository, fill };
+        let body = match pump.open().await {
+            Ok(Answer::Here(body)) => body,
+            Ok(Answer::NotHere(not_here)) => return fill.enter(Phase::NotHere(not_here)),
+            Err(failure) => return fill.enter(Phase::Failed(failure)),
+        };
+        let _unrecorded = tools.metrics.unrecorded();
+        tools.metrics.fill_began();
+        fill.enter(Phase::Open { size: body.size });
+        let object = held.as_ref().map(|held| ObjectKey { digest: self.digest, token: held.token });
+        let (verdict, is_stored) = tokio::join!(
+            async {
+                let verdict = pump.run(body).await;
+                match &verdict {
+                    Ok(verdict) => fill.enter(Phase::Verified { size: verdict.size }),
+                    Err(failure) => fill.enter(Phase::Failed(failure.clone())),
+                }
+                verdict
+            },
+            self.upload(object)
+        );
+        let outcome = match &verdict {
+            Ok(_) if is_stored => "stored",
+            Ok(_) => "not_stored",
+            Err(failure) => {
+                warn!(digest = %self.digest, upstream = %self.view.upstream.id, %failure, "a download failed");
+                failure.reason()
+            }
+        };
+        tools.metrics.fill_ended(outcome);
+        if let (Ok(verdict), Some(held), true) = (verdict, held, is_stored) {
+            let content = Content {
+                entry: self.entry(),
+                upstream_epoch: self.view.upstream.epoch,
+                object: ObjectKey { digest: self.digest, token: held.token },
+                size: verdict.size,
+                media_type: MediaType::octet_stream(),
+                kind: ContentKind::Blob,
+                sha1: verdict.sha1,
+                children: Vec::new(),
+                replaces: self.replaces,
+            };
+            if let Some(known) = tools.record(held, content, None).await {
+                tools.catalog.learn(&self.view, &self.repository, &self.digest, known).await;
+            }
+        }
+    }
+
+    fn entry(&self) -> EntryRef {
+        EntryRef {
+            upstream: self.view.upstream.id,
+            repository: self.repository.clone(),
+            reference: Reference::Digest(self.digest),
+        }
+    }
+
+    /// The lease on the download; `None` where the metadata is away, and the download goes on unrecorded.
+    async fn lease(&self) -> Result<Option<Held>, Phase> {
+        let session = &self.finish.blobs.tools.session;
+        let key =
+            LeaseKey::Fill { region: session.region().clone(), source: self.view.source.clone(), digest: self.digest };
+        let until = Instant::now() + limits::UPSTREAM_HEADER_TIMEOUT;
+        loop {
+            match session.acquire(key.clone(), self.entry(), self.view.upstream.epoch, self.replaces).await {
+                Ok(Lease::Held(held)) => return Ok(Some(held)),
+                Ok(Lease::Stored(stored)) => {
+                    let (location, right) = *stored;
+                    return Err(Phase::Stored(Box::new(Known { right, location: Some(location) })));
+                }
+                Ok(Lease::Elsewhere) if Instant::now() < until => tokio::time::sleep(ELSEWHERE_PAUSE).await,
+                Ok(Lease::Elsewhere) => return Err(Phase::Failed(FillFailure::Elsewhere)),
+                Err(error) => {
+                    warn!(%error, digest = %self.digest, "no lease: downloading without recording");
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    async fn upload(&self, object: Option<ObjectKey>) -> bool {
+        let Some(object) = object else { return false };
+        let bytes = Arc::clone(&self.finish.fill).stream(0..u64::MAX, Reach::Received);
+        let body = bytes.map(|item| item.map_err(|failure| failure.into_body_error())).boxed();
+        self.finish.blobs.tools.store_object(&object, Body::vouched(body)).await
+    }
+}
