@@ -11,6 +11,7 @@ use roadstead_proto::domain::limits;
 use roadstead_proto::meta::{Leases, MetaError, MetaStore};
 use roadstead_storage::blob::BlobStore;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -149,10 +150,11 @@ impl Gateway {
             stop.cancelled().await;
             info!(timeout = ?until, "draining");
             self.health.drain();
+            Instant::now() + until
         };
-        tokio::join!(server::serve(listener, self.router(), stop.clone(), until), drain);
+        let ((), deadline) = tokio::join!(server::serve(listener, self.router(), stop.clone(), until), drain);
         self.tasks.close();
-        if tokio::time::timeout(until, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             warn!("downloads are still running at the end of the drain: they are given up");
         }
         jobs_stop.cancel();

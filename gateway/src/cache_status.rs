@@ -28,7 +28,10 @@ impl CacheStatus {
         match self {
             Self::Hit => "roadstead; hit".to_owned(),
             Self::Revalidated => "roadstead; fwd=stale; fwd-status=200; detail=revalidated".to_owned(),
-            Self::Stale { reason, by } => format!("roadstead; hit; ttl=-{}; detail={reason}", by.as_secs()),
+            Self::Stale { reason, by } => {
+                let sign = if by.as_secs() == 0 { "" } else { "-" };
+                format!("roadstead; hit; ttl={sign}{}; detail={reason}", by.as_secs())
+            }
             Self::Miss => "roadstead; fwd=uri-miss; fwd-status=200".to_owned(),
             Self::Collapsed => "roadstead; fwd=uri-miss; collapsed".to_owned(),
         }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use moka::future::Cache;
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::{BlobLocation, Descriptor, Right, TagEntry, TagKey};
+use roadstead_proto::domain::entry::{BlobLocation, Descriptor, ObjectKey, Right, TagEntry, TagKey};
 use roadstead_proto::domain::epoch::{Epoch, Revision};
 use roadstead_proto::domain::image::{Reference, RepositoryName, Tag};
+use roadstead_proto::domain::lease::FencingToken;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::{RegionId, RegistryId, UpstreamId};
 use roadstead_proto::domain::time::Timestamp;
@@ -64,6 +65,8 @@ pub struct LookedUp {
     pub named: Vec<(Arc<UpstreamView>, Descriptor)>,
     /// The upstreams without a right, of an origin that delivered it; it is stored.
     pub delivered: Vec<UpstreamId>,
+    /// The recorded object, where it is known to be missing or damaged: it is not among `known`.
+    pub damaged: Option<FencingToken>,
     /// The revision of this view.
     pub revision: Revision,
 }
@@ -83,6 +86,8 @@ pub struct Catalog {
     descriptors: Cache<ContentKey, Descriptor>,
     tags: Cache<(RegistryId, RepositoryName, Tag), KnownTag>,
     setbacks: Cache<ReferenceKey, Setback>,
+    /// Objects found missing or damaged: what is recorded of them is not believed until others take their place.
+    damaged: Cache<ObjectKey, ()>,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -112,12 +117,17 @@ impl Catalog {
             Cache::builder().max_capacity(limits::METADATA_ROWS_IN_MEMORY).build()
         }
         let setbacks = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
-        Self { meta, region, content: rows(), descriptors: rows(), tags: rows(), setbacks }
+        let damaged = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
+        Self { meta, region, content: rows(), descriptors: rows(), tags: rows(), setbacks, damaged }
     }
 
     /// Content that is known without asking the metadata.
     pub async fn known(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest) -> Option<Known> {
-        self.content.get(&content_key(view, repository, digest)).await
+        let known = self.content.get(&content_key(view, repository, digest)).await?;
+        match known.location {
+            Some(location) if self.damaged.contains_key(&location.key) => None,
+            _ => Some(known),
+        }
     }
 
     /// Keeps what was just earned or read.
@@ -125,9 +135,9 @@ impl Catalog {
         self.content.insert(content_key(view, repository, digest), known).await;
     }
 
-    /// Forgets content whose object was found missing or damaged.
-    pub async fn distrust(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest) {
-        self.content.invalidate(&content_key(view, repository, digest)).await;
+    /// Remembers that an object is missing or damaged.
+    pub async fn distrust(&self, object: ObjectKey) {
+        self.damaged.insert(object, ()).await;
     }
 
     /// Keeps what a manifest names.
@@ -151,16 +161,19 @@ impl Catalog {
             region: self.region.clone(),
         };
         let found = self.meta.content(&query, Consistency::Local).await?;
-        let mut looked_up = LookedUp { revision: found.revision, ..LookedUp::default() };
+        let damaged = found.location.filter(|location| self.damaged.contains_key(&location.key));
+        let damaged = damaged.map(|location| location.key.token);
+        let mut looked_up = LookedUp { revision: found.revision, damaged, ..LookedUp::default() };
         for at in found.upstreams {
             let Some(view) = registry.upstream(at.upstream) else { continue };
             if let (Some(right), Some(location)) = (at.right, found.location)
                 && right.upstream_epoch == view.upstream.epoch
+                && damaged.is_none()
             {
                 let known = Known { right, location: Some(location) };
                 self.learn(view, repository, digest, known.clone()).await;
                 looked_up.known.push((Arc::clone(view), known));
-            } else if at.delivered && found.location.is_some() {
+            } else if at.delivered && found.location.is_some() && damaged.is_none() {
                 looked_up.delivered.push(at.upstream);
             }
             if let Some(descriptor) = at.descriptor {
@@ -187,6 +200,9 @@ impl Catalog {
         let right = found.upstreams.into_iter().find_map(|at| at.right);
         let right = right.filter(|right| right.upstream_epoch == view.upstream.epoch);
         let Some((right, location)) = right.zip(found.location) else { return Ok(None) };
+        if self.damaged.contains_key(&location.key) {
+            return Ok(None);
+        }
         let known = Known { right, location: Some(location) };
         self.learn(view, repository, digest, known.clone()).await;
         Ok(Some(known))

@@ -62,7 +62,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) data_dir: Option<PathBuf>,
 
-    /// An upstream, such as `quay=https://quay.io`. May be repeated; the first is asked first. Replaces the [[upstream]]
+    /// An upstream, such as `quay=https://quay.io`. May be repeated; the first is asked first. Replaces the `[[upstream]]`
     /// list of the configuration file. Counts on the first start only [default: Docker Hub, MCR and Quay]
     #[arg(long = "upstream", value_name = "NAME=URL")]
     pub(crate) upstreams: Vec<String>,

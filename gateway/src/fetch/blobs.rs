@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::{BlobLocation, ContentKind, EntryRef};
+use roadstead_proto::domain::entry::{BlobLocation, ContentKind, EntryRef, ObjectKey};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::{Reference, RepositoryName};
 use roadstead_proto::domain::lease::{EarnedByHead, FencingToken};
@@ -21,6 +21,7 @@ use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::domain::upstream::{OnError, SourceId};
 use roadstead_proto::meta::MetaStore;
 use roadstead_proto::state::command::Command;
+use roadstead_storage::blob::BlobStream;
 use roadstead_storage::error::{Kind, StorageError};
 use tracing::{debug, warn};
 
@@ -68,11 +69,14 @@ enum ByteOrigin {
     Fill(Arc<Fill>),
 }
 
+/// How often a joiner looks for another download after one that was not its own failed.
+const JOIN_ATTEMPTS: usize = 3;
+
 /// An object that is recorded but could not be read: what to tell the next attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost {
-    /// The object is missing or damaged, and is to be replaced. `None` where storage did not answer.
-    pub replace: Option<FencingToken>,
+    /// Which: to be replaced by a new download.
+    pub object: FencingToken,
 }
 
 pub(super) type FillKey = (SourceId, Digest);
@@ -127,6 +131,7 @@ impl Blobs {
                 LookedUp::default()
             }
         };
+        let lost = lost.or(looked_up.damaged.map(|object| Lost { object }));
         if lost.is_none()
             && let Some(source) = looked_up.known.iter().find_map(|(view, known)| stored(view, known))
         {
@@ -204,38 +209,58 @@ impl Blobs {
                 Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
             }
         }
-        let key = (view.source.clone(), *digest);
-        let (fill, led) = {
-            let mut running = self.running();
-            match running.get(&key) {
-                Some(fill) => (Arc::clone(fill), false),
-                None => {
-                    let fill = Fill::new(*digest, self.space.spool(), view.upstream.id, repository.clone());
-                    let fill = Arc::new(fill);
-                    running.insert(key.clone(), Arc::clone(&fill));
-                    (fill, true)
+        for _ in 0..JOIN_ATTEMPTS {
+            let (fill, led) = self.join_or_lead(&wanted);
+            if !led && !fill.admits(view.upstream.id, repository) {
+                let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+                match self.tools.client.head_blob(view, repository, digest, patience).await {
+                    Ok(Answer::Here(_)) => fill.admit(view.upstream.id, repository.clone()),
+                    Ok(Answer::NotHere(not_here)) => return Ok(Answer::NotHere(not_here)),
+                    Err(fault) => return Err(upstream_fault(view, fault)),
                 }
             }
-        };
-        if led {
-            let lead = Lead {
-                finish: Finish::new(Arc::clone(self), key, Arc::clone(&fill)),
-                view: Arc::clone(view),
-                repository: repository.clone(),
-                digest: *digest,
-                replaces: lost.and_then(|lost| lost.replace),
-            };
-            self.tools.tasks.spawn(lead.run());
-        } else if !fill.admits(view.upstream.id, repository) {
-            let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
-            match self.tools.client.head_blob(view, repository, digest, patience).await {
-                Ok(Answer::Here(_)) => fill.admit(view.upstream.id, repository.clone()),
-                Ok(Answer::NotHere(not_here)) => return Ok(Answer::NotHere(not_here)),
-                Err(fault) => return Err(upstream_fault(view, fault)),
+            let status = if led { CacheStatus::Miss } else { CacheStatus::Collapsed };
+            match await_headers(&wanted, Arc::clone(&fill), status).await {
+                // What the upstream said to another repository is not said to this one.
+                Ok(Answer::NotHere(_)) | Err(_) if !fill.is_led_for(view.upstream.id, repository) => {
+                    self.take_off(&(view.source.clone(), *digest), &fill);
+                }
+                answered => return answered,
             }
         }
-        let status = if led { CacheStatus::Miss } else { CacheStatus::Collapsed };
-        await_headers(&wanted, fill, status).await
+        Err(FetchError::Abandoned)
+    }
+
+    /// The running download of a digest from a source, or a new one that this caller leads.
+    fn join_or_lead(self: &Arc<Self>, wanted: &Wanted<'_>) -> (Arc<Fill>, bool) {
+        let Wanted { view, repository, digest, lost, .. } = *wanted;
+        let key = (view.source.clone(), *digest);
+        let fill = {
+            let mut running = self.running();
+            if let Some(fill) = running.get(&key) {
+                return (Arc::clone(fill), false);
+            }
+            let fill = Arc::new(Fill::new(*digest, self.space.spool(), view.upstream.id, repository.clone()));
+            running.insert(key.clone(), Arc::clone(&fill));
+            fill
+        };
+        let lead = Lead {
+            finish: Finish::new(Arc::clone(self), key, Arc::clone(&fill)),
+            view: Arc::clone(view),
+            repository: repository.clone(),
+            digest: *digest,
+            replaces: lost.map(|lost| lost.object),
+        };
+        self.tools.tasks.spawn(lead.run());
+        (fill, true)
+    }
+
+    /// Takes a fill off the map, unless another is there by now.
+    pub(super) fn take_off(&self, key: &FillKey, fill: &Arc<Fill>) {
+        let mut running = self.running();
+        if running.get(key).is_some_and(|there| Arc::ptr_eq(there, fill)) {
+            running.remove(key);
+        }
     }
 
     /// Earns the right to stored bytes of the same origin. `Here(None)` where the bytes turn out not to be usable.
@@ -274,23 +299,43 @@ impl Blobs {
     }
 
     /// Opens the bytes of `range`, the first of them in hand.
-    pub async fn open(&self, permit: &Permit, source: &Source, range: Range<u64>) -> Result<BlobBytes, Lost> {
+    pub async fn open(self: &Arc<Self>, source: &Source, range: Range<u64>) -> Result<BlobBytes, Lost> {
         match &source.origin {
             ByteOrigin::Fill(fill) => {
                 Ok(Arc::clone(fill).stream(range, Reach::Released).map(|item| item.map_err(BodyFailure::from)).boxed())
             }
             ByteOrigin::Stored(location) => match self.tools.store.get(&location.key, location.size, range).await {
-                Ok(bytes) => Ok(bytes.map(|item| item.map_err(BodyFailure::from)).boxed()),
+                Ok(bytes) => Ok(self.watched(location.key, bytes)),
                 Err(error) => {
                     warn!(object = %location.key, %error, "a recorded object cannot be read");
-                    if let Some(view) = permit.registry().upstream(source.upstream) {
-                        self.tools.catalog.distrust(view, permit.repository(), &location.key.digest).await;
-                    }
-                    let missing = matches!(error.kind(), Kind::NotFound | Kind::Corrupt);
-                    Err(Lost { replace: missing.then_some(location.key.token) })
+                    self.distrust(location.key, &error).await;
+                    Err(Lost { object: location.key.token })
                 }
             },
         }
+    }
+
+    async fn distrust(&self, object: ObjectKey, error: &StorageError) {
+        // An outage says nothing about the object.
+        if matches!(error.kind(), Kind::NotFound | Kind::Corrupt) {
+            self.tools.catalog.distrust(object).await;
+        }
+    }
+
+    /// Stored bytes; damage that shows in the middle breaks this body off, and the next pull replaces the object.
+    fn watched(self: &Arc<Self>, object: ObjectKey, bytes: BlobStream) -> BlobBytes {
+        let blobs = Arc::clone(self);
+        bytes
+            .then(move |item| {
+                let blobs = Arc::clone(&blobs);
+                async move {
+                    if let Err(error) = &item {
+                        blobs.distrust(object, error).await;
+                    }
+                    item.map_err(BodyFailure::from)
+                }
+            })
+            .boxed()
     }
 
     /// The size of a digest, without downloading it: from the cache, from a manifest's descriptor, or by one HEAD.
@@ -306,7 +351,12 @@ impl Blobs {
             return Ok((Some(known.right.size), CacheStatus::Hit));
         }
         let mut passed_over = None;
+        let (reference, now) = (Reference::Digest(*digest), self.tools.clock.now());
         for (view, size) in self.candidates(permit, digest, &looked_up).await {
+            // HEAD must not promise what a GET has just been refused.
+            if self.tools.catalog.not_here(&view, repository, &reference, now).await.is_some() {
+                continue;
+            }
             if let Some(size) = size {
                 return Ok((Some(size), CacheStatus::Miss));
             }

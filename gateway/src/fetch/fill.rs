@@ -69,6 +69,8 @@ pub(super) struct Progress {
 #[derive(Debug)]
 pub(super) struct Fill {
     digest: Digest,
+    /// On whose behalf the upstream is asked.
+    led_for: (UpstreamId, RepositoryName),
     spool: Spool,
     progress: watch::Sender<Progress>,
     /// Who may read it: the right to a running fill is earned like the right to stored bytes.
@@ -93,13 +95,18 @@ pub(super) struct Verdict {
 impl Fill {
     pub(super) fn new(digest: Digest, spool: Spool, upstream: UpstreamId, repository: RepositoryName) -> Self {
         let progress = Progress { phase: Phase::Asking, received: 0, released: 0 };
-        let admitted = Mutex::new(HashSet::from([(upstream, repository)]));
-        Self { digest, spool, progress: watch::Sender::new(progress), admitted }
+        let led_for = (upstream, repository);
+        let admitted = Mutex::new(HashSet::from([led_for.clone()]));
+        Self { digest, led_for, spool, progress: watch::Sender::new(progress), admitted }
     }
 
     pub(super) fn admits(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
         let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         admitted.contains(&(upstream, repository.clone()))
+    }
+
+    pub(super) fn is_led_for(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
+        self.led_for.0 == upstream && self.led_for.1 == *repository
     }
 
     pub(super) fn admit(&self, upstream: UpstreamId, repository: RepositoryName) {
@@ -210,7 +217,12 @@ impl Pump<'_> {
 
     /// Asks for the whole blob.
     pub(super) async fn open(&self) -> Result<Answer<BlobBody>, FillFailure> {
-        let answer = self.ask(0).await.map_err(|fault| self.upstream_failed(fault))?;
+        let answer = match self.ask(0).await {
+            // A dropped connection, or a redirect target that has expired: once more, from the registry on.
+            Err(Fault::Connection(_) | Fault::RedirectTarget(_)) => self.ask(0).await,
+            answer => answer,
+        };
+        let answer = answer.map_err(|fault| self.upstream_failed(fault))?;
         if let Answer::Here(body) = &answer
             && body.size.is_some_and(|size| size > limits::BLOB_MAX_BYTES)
         {

@@ -38,7 +38,7 @@ impl Finish {
 
 impl Drop for Finish {
     fn drop(&mut self) {
-        self.blobs.running().remove(&self.key);
+        self.blobs.take_off(&self.key, &self.fill);
         // For a task that panicked; a phase that was reached stays.
         self.fill.abandon();
     }

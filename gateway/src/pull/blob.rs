@@ -51,7 +51,7 @@ impl Puller {
             let range = self.range(headers, digest, &source)?;
             let bytes = range.clone().unwrap_or(0..source.size.unwrap_or(u64::MAX));
             let expected = source.size.map(|_| bytes.end - bytes.start);
-            match self.blobs.open(permit, &source, bytes).await {
+            match self.blobs.open(&source, bytes).await {
                 Ok(bytes) => {
                     let label = source.status.label();
                     self.usage.touch(&EntryRef {

@@ -73,7 +73,8 @@ pub fn parse(method: &Method, path: &str) -> Result<PullRequest, RouteError> {
         });
     };
     let (registry, rest) = below.split_once('/').unwrap_or((below, ""));
-    let digits = !registry.is_empty() && registry.bytes().all(|byte| byte.is_ascii_digit());
+    // One spelling per registry: no sign, no leading zero.
+    let digits = !registry.starts_with('0') && registry.bytes().all(|byte| byte.is_ascii_digit());
     let registry: RegistryId = registry.parse().ok().filter(|_| digits).ok_or(RouteError::Unknown)?;
     if rest.is_empty() {
         return Ok(PullRequest::Ping);
@@ -168,6 +169,7 @@ mod tests {
             ("/v2/library/alpine/manifests/3".to_owned(), RouteError::NoRegistry),
             ("/v2/virtual_registries/container/x/a/manifests/b".to_owned(), RouteError::Unknown),
             ("/v2/virtual_registries/container/+1/a/manifests/b".to_owned(), RouteError::Unknown),
+            ("/v2/virtual_registries/container/01/a/manifests/b".to_owned(), RouteError::Unknown),
             ("/v2/virtual_registries/container/99999999999999999999/a/manifests/b".to_owned(), RouteError::Unknown),
             (below("a"), RouteError::Unknown),
             (below("manifests/x"), RouteError::Unknown),

@@ -57,6 +57,7 @@ pub(super) struct Question<'a> {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) patience: Patience,
+    pub(super) is_blob: bool,
     /// A redirect is itself the answer: whoever redirects to a blob has it.
     pub(super) stop_at_redirect: bool,
 }
@@ -125,7 +126,7 @@ impl Client {
         for _ in 0..HOPS_MAX {
             let response = self.send(question, url.clone(), authorization.clone()).await?;
             let status = response.status;
-            if status == StatusCode::UNAUTHORIZED && !signed_in {
+            if status == StatusCode::UNAUTHORIZED && !signed_in && challenge::choose(&response.headers).is_some() {
                 signed_in = true;
                 let challenge = challenge::choose(&response.headers);
                 match self.sign_in(view, question, &url, challenge, &scope).await? {
@@ -133,12 +134,16 @@ impl Client {
                         authorization = Some(header);
                         continue;
                     }
-                    Answer::Here(None) => return self.classify(view, response).await,
+                    Answer::Here(None) => return self.classify(response).await,
                     Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
                 }
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-                return self.classify(view, response).await;
+                let crossed = Origin::of(&url) != view.source.origin;
+                if crossed && question.is_blob && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+                    return Err(Fault::RedirectTarget(status));
+                }
+                return self.classify(response).await;
             }
             if question.stop_at_redirect {
                 return Ok(Answer::Here(response));
@@ -235,23 +240,25 @@ impl Client {
     }
 
     /// Tells the answers apart (architecture §5).
-    async fn classify(&self, view: &UpstreamView, response: Response) -> Result<Answer<Response>, Fault> {
+    async fn classify(&self, response: Response) -> Result<Answer<Response>, Fault> {
         let status = response.status;
         let retry_after = retry_after(&response.headers, self.clock.now());
         match status {
             _ if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE => Ok(Answer::Here(response)),
             StatusCode::NOT_FOUND => Ok(Answer::NotHere(NotHere::NotFound)),
             StatusCode::TOO_MANY_REQUESTS => Err(Fault::RateLimited { retry_after }),
-            StatusCode::UNAUTHORIZED => match challenge::choose(&response.headers) {
-                // A password that is sent with each request is refused here and nowhere else.
-                Some(Challenge::Basic) if matches!(view.sign_in, SignIn::Password { .. }) => {
-                    Err(Fault::CredentialsRefused(status))
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                match challenge::choose(&response.headers) {
+                    // A token was given and is not enough for this repository.
+                    Some(Challenge::Bearer { .. }) if status == StatusCode::UNAUTHORIZED => {
+                        return Ok(Answer::NotHere(NotHere::Denied));
+                    }
+                    // A password that is sent with each request is refused, or missed, here and nowhere else.
+                    Some(Challenge::Basic) => return Err(Fault::CredentialsRefused(status)),
+                    _ => {}
                 }
-                _ => Ok(Answer::NotHere(NotHere::Denied)),
-            },
-            StatusCode::FORBIDDEN => {
-                // "Denied" is about this repository. Any other 403 (an expired password at ECR, a blocked
-                // network, a CDN) says nothing about the image.
+                // "Denied" is about this repository. Anything else (an expired password at ECR, a blocked
+                // network, a proxy in between) says nothing about the image.
                 if is_denied(response).await {
                     Ok(Answer::NotHere(NotHere::Denied))
                 } else {

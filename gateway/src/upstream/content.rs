@@ -90,6 +90,7 @@ impl Client {
             method: Method::GET,
             repository,
             path: format!("manifests/{reference}"),
+            is_blob: false,
             headers: manifest_headers(),
             patience,
             stop_at_redirect: false,
@@ -101,11 +102,19 @@ impl Client {
         if response.status != StatusCode::OK {
             return Err(Fault::Status { status: response.status, retry_after: None });
         }
+        let stated: Option<Digest> =
+            header(&response.headers, &DOCKER_CONTENT_DIGEST).and_then(|text| text.parse().ok());
         let (etag, content_type) =
             (etag(&response.headers), header(&response.headers, &CONTENT_TYPE).and_then(|text| text.parse().ok()));
         let bytes =
             tokio::time::timeout(patience.left(), read_manifest(response)).await.map_err(|_| patience.over())??;
         self.metrics.received(view.upstream.id, bytes.len() as u64);
+        // A client that asks the upstream itself can compare the two; through us it sees our header only.
+        if let Some(stated) = stated
+            && Digest::of(stated.algorithm(), &bytes) != stated
+        {
+            return Err(Fault::BadAnswer("the manifest's bytes are not those of its Docker-Content-Digest".to_owned()));
+        }
         let algorithm = reference.digest().map_or(Algorithm::Sha256, Digest::algorithm);
         let digest = Digest::of(algorithm, &bytes);
         if let Some(expected) = reference.digest()
@@ -130,6 +139,7 @@ impl Client {
             method: Method::HEAD,
             repository,
             path: format!("manifests/{reference}"),
+            is_blob: false,
             headers: manifest_headers(),
             patience,
             stop_at_redirect: false,
@@ -165,6 +175,7 @@ impl Client {
             method: Method::GET,
             repository,
             path: format!("blobs/{digest}"),
+            is_blob: true,
             headers,
             patience,
             stop_at_redirect: false,
@@ -203,6 +214,7 @@ impl Client {
             method,
             repository,
             path: format!("blobs/{digest}"),
+            is_blob: true,
             headers,
             patience,
             stop_at_redirect: true,

@@ -62,6 +62,10 @@ pub enum Fault {
     /// The token realm is on a host that must not see our credentials.
     #[error("names the token realm {0}, on another domain: credentials were not sent")]
     ForeignRealm(String),
+    /// Where the upstream redirected to did not have it: a link that expired, or a defect there. The registry itself
+    /// has just said that it has the thing.
+    #[error("the redirect's target answered {0}")]
+    RedirectTarget(StatusCode),
     /// A redirect we do not follow.
     #[error("redirect not followed: {0}")]
     Redirect(String),
@@ -82,6 +86,7 @@ impl Fault {
             | Self::CredentialsRefused(_)
             | Self::CredentialsSealed(_)
             | Self::ForeignRealm(_)
+            | Self::RedirectTarget(_)
             | Self::Redirect(_)
             | Self::BadAnswer(_) => ErrorCode::Unavailable,
         }
@@ -105,6 +110,7 @@ impl Fault {
             Self::CredentialsRefused(_) => "credentials_refused",
             Self::CredentialsSealed(_) => "credentials_sealed",
             Self::ForeignRealm(_) => "foreign_realm",
+            Self::RedirectTarget(_) => "redirect_target",
             Self::Redirect(_) => "redirect",
             Self::BadAnswer(_) => "bad_answer",
         }

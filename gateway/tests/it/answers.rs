@@ -4,9 +4,9 @@ use reqwest::{Method, StatusCode};
 use roadstead_loadtest::image::Form;
 use roadstead_loadtest::image::Image;
 use roadstead_loadtest::index::Index;
-use roadstead_loadtest::registry::Kind;
+use roadstead_loadtest::registry::{Fault, Kind};
 
-use crate::world::{World, blob, manifest};
+use crate::world::{World, blob, manifest, read};
 
 const ABSENT: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -249,4 +249,42 @@ async fn an_object_that_was_lost_or_damaged_is_fetched_again() {
     for layer in image.layers() {
         assert_eq!(world.get(&blob("a", layer.digest())).await.digest(), layer.digest(), "healed");
     }
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_breaks_one_answer_and_the_next_is_whole() {
+    let mut world = World::start().await;
+    let image = Image::builder(9).layers(&[13_000_000]).build();
+    world.upstream().push("a", "x", &image);
+    let layer = image.layers()[0].digest();
+    world.get(&blob("a", layer)).await;
+    world.stop().await;
+    let (_, hex) = layer.split_once(':').unwrap();
+    for entry in std::fs::read_dir(world.folder.path().join("blobs/sha256")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with(hex) && path.extension().unwrap() != "crc" {
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[9_000_000] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    world.start_again().await;
+    assert!(read(world.begin(&blob("a", layer)).await).await.is_err(), "a damaged body never ends cleanly");
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer);
+    world.settle(layer).await;
+    world.restart().await;
+    world.upstream().stop().await.unwrap();
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer, "healed");
+}
+
+#[tokio::test]
+async fn head_promises_nothing_that_a_get_was_refused() {
+    let world = World::start().await;
+    let image = Image::builder(10).layers(&[1_000]).build();
+    world.upstream().push("a", "x", &image);
+    world.get(&manifest("a", "x")).await;
+    let layer = blob("a", image.layers()[0].digest());
+    world.upstream().set_faults([Fault::status(404, "BLOB_UNKNOWN").on(Kind::BlobGet)]);
+    assert_eq!(world.get(&layer).await.status.as_u16(), 404);
+    assert_eq!(world.head(&layer).await.status.as_u16(), 404);
 }

@@ -1,7 +1,7 @@
 //! Bodies that break, lie or stop. The full set of faults is to come; these hold the fill protocol.
 
 use roadstead_loadtest::image::Image;
-use roadstead_loadtest::registry::{Effect, Fault, Kind};
+use roadstead_loadtest::registry::{self, Effect, Fault, Kind, Redirect};
 
 use crate::world::{World, blob, manifest, read};
 
@@ -98,4 +98,47 @@ async fn the_metadata_may_be_away() {
     world.meta.set_outage(false);
     assert_eq!(world.get(&blob("a", layer)).await.digest(), layer);
     world.settle(layer).await;
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_not_what_its_header_says_is_refused() {
+    let world = World::start().await;
+    let image = Image::builder(7).layers(&[10]).build();
+    world.upstream().push("a", "x", &image);
+    world.upstream().set_faults([Fault::new(Effect::Corrupt { at: 10 }).on(Kind::ManifestGet)]);
+    for reference in ["x", image.digest()] {
+        assert_eq!(world.get(&manifest("a", reference)).await.status.as_u16(), 502, "{reference}");
+    }
+    world.upstream().set_faults([]);
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), image.digest());
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_tried_once_more() {
+    let world = World::start().await;
+    let image = Image::builder(8).layers(&[10_000]).build();
+    world.upstream().push("a", "x", &image);
+    world.upstream().set_faults([Fault::new(Effect::Disconnect).on(Kind::BlobGet).times(1)]);
+    let layer = image.layers()[0].digest();
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer);
+}
+
+#[tokio::test]
+async fn what_the_redirect_target_answers_is_not_the_registrys_word() {
+    for status in [401, 403, 404] {
+        let redirecting = registry::Config { redirect: Some(Redirect::default()), ..registry::Config::default() };
+        let world = World::with(vec![redirecting], |_| {}).await;
+        let image = Image::builder(9).layers(&[10_000]).build();
+        world.upstream().push("a", "x", &image);
+        let layer = image.layers()[0].digest();
+        world.upstream().set_faults([Fault::bare_status(status, "expired").on(Kind::CdnGet).times(1)]);
+        assert_eq!(world.get(&blob("a", layer)).await.digest(), layer, "an expired link is resolved anew: {status}");
+        let other = Image::builder(10).layers(&[10_000]).build();
+        world.upstream().push("a", "y", &other);
+        world.upstream().set_faults([Fault::bare_status(status, "broken").on(Kind::CdnGet)]);
+        let layer = other.layers()[0].digest();
+        assert_eq!(world.get(&blob("a", layer)).await.status.as_u16(), 502, "a fault, not an absent blob: {status}");
+        world.upstream().set_faults([]);
+        assert_eq!(world.get(&blob("a", layer)).await.digest(), layer, "and nothing of it is remembered: {status}");
+    }
 }

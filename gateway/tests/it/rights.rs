@@ -126,3 +126,31 @@ async fn downloads_are_counted_in_batches() {
     let usage = world.meta.usage(&entry, Consistency::Local).await.unwrap().unwrap();
     assert_eq!(usage.downloads, 3);
 }
+
+#[tokio::test]
+async fn what_is_said_to_another_repository_is_not_said_to_this_one() {
+    for fault in [Fault::status(404, "BLOB_UNKNOWN"), Fault::status(503, "UNKNOWN")] {
+        let world = World::start().await;
+        let image = image(8);
+        world.upstream().push("has/it", "x", &image);
+        let layer = image.layers()[0].digest();
+        let stranger = || Fault { repository: Some("nope".into()), ..fault.clone().on(Kind::BlobGet) };
+        let held = Fault::new(Effect::Hold).on(Kind::BlobGet).in_repository("nope");
+        world.upstream().set_faults([held, stranger()]);
+        let path = blob("nope", layer);
+        let strangers = world.get(&path);
+        let owner = async {
+            world.upstream().wait_for(|counters| counters.of(Kind::BlobGet) == 1).await;
+            let path = blob("has/it", layer);
+            let pull = world.get(&path);
+            let release = async {
+                world.upstream().wait_for(|counters| counters.of(Kind::BlobHead) == 1).await;
+                world.upstream().release();
+            };
+            tokio::join!(pull, release).0
+        };
+        let (refused, served) = tokio::join!(strangers, owner);
+        assert!(!refused.status.is_success());
+        assert_eq!(served.digest(), layer, "{fault:?}");
+    }
+}

@@ -50,6 +50,7 @@ async fn no_fault_above_lets_another_image_of_the_name_through() {
         Fault::status(500, "UNKNOWN"),
         Fault::status(429, "TOOMANYREQUESTS"),
         Fault::bare_status(403, "blocked"),
+        Fault::bare_status(401, "who are you"),
         Fault::new(registry::Effect::Disconnect),
     ] {
         world.upstreams[0].set_faults([fault.clone()]);
