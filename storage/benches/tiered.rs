@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use opentelemetry::metrics::{MeterProvider as _, NoopMeterProvider};
 use roadstead_proto::domain::digest::Digest;
-use roadstead_storage::blob::{BlobStore, Body, BodyStream};
+use roadstead_storage::blob::{BlobStore, Body, BodyStream, Scope};
 use roadstead_storage::config::Config;
 use roadstead_storage::open;
 use roadstead_storage::testing::sample::Sample;
@@ -98,6 +98,22 @@ async fn latency(dir: &std::path::Path) {
     println!("probe {:>50.2} ms", probe.as_secs_f64() * 1e3 / 50.0);
 }
 
+/// A start goes over all names once.
+async fn start(dir: &std::path::Path) {
+    let folder = dir.join("full").join("sha256");
+    std::fs::create_dir_all(&folder).unwrap();
+    for number in 0..100_000_u32 {
+        let key = Digest::sha256(&number.to_le_bytes());
+        std::fs::File::create(folder.join(format!("{}.{number}", key.hex()))).unwrap();
+    }
+    let opened = timed!(async { drop(open_at(&dir.join("full"), 1 << 20).await) });
+    println!("start over 100,000 objects {:>29.1} ms", opened.as_secs_f64() * 1e3);
+    let store = open_at(&dir.join("full"), 1 << 20).await;
+    let scope = Scope::Digest(Digest::sha256(&7_u32.to_le_bytes()));
+    let found = timed!(async { assert_eq!(store.list(scope).count().await, 1) });
+    println!("find one digest among them {:>29.1} ms", found.as_secs_f64() * 1e3);
+}
+
 async fn slow(dir: &std::path::Path, readers: u64) {
     let store = open_at(dir, 256 << 20).await;
     let chunk = Bytes::from(vec![7; 4 * MIB]);
@@ -151,4 +167,5 @@ fn main() {
     rate("SHA-256 alone", bytes.len() as u64, digest.elapsed());
     runtime.block_on(throughput(dir.path()));
     runtime.block_on(latency(dir.path()));
+    runtime.block_on(start(dir.path()));
 }

@@ -59,7 +59,7 @@ pub(crate) fn parse(path: &Path) -> Option<(ObjectKey, Part)> {
 
 /// The same for a file name within an algorithm's folder.
 pub(crate) fn parse_file(algorithm: Algorithm, file: &str) -> Option<(ObjectKey, Part)> {
-    let (name, part) = match file.strip_suffix(CHECKSUMS_SUFFIX) {
+    let (name, part) = match checksums_of(file) {
         Some(name) => (name, Part::Checksums),
         None => (file, Part::Object),
     };
@@ -68,6 +68,11 @@ pub(crate) fn parse_file(algorithm: Algorithm, file: &str) -> Option<(ObjectKey,
     let number: u64 = token.parse().ok()?;
     // One key has one spelling: `+1` and `01` parse as numbers and are nobody's token.
     (number.to_string() == token).then_some((ObjectKey { digest, token: FencingToken(number) }, part))
+}
+
+/// `<name>.crc`: whose checksums these are.
+pub(crate) fn checksums_of(file: &str) -> Option<&str> {
+    file.strip_suffix(CHECKSUMS_SUFFIX)
 }
 
 /// `<name>#<digits>`: how the local backend names a file that is not committed yet.

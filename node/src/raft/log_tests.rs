@@ -135,10 +135,12 @@ async fn the_commit_index_travels_with_the_next_commit_and_never_ahead_of_the_en
 async fn the_commit_index_is_saved_soon_even_when_nothing_else_happens() {
     let mut log = Fixture::new();
     durable(log.append(entries(1, 0..5)).await).await;
+    // The clock is paused: it moves only when the writer has nothing left to do.
+    let idle = || tokio::time::sleep(std::time::Duration::from_secs(1));
+    idle().await;
     log.store.save_committed(Some(log_id(1, 4))).await.expect("it is noted");
     let before = log.power.syncs();
-    // The clock is paused: it moves only when the writer has nothing left to do.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    idle().await;
     assert_eq!(log.power.syncs() - before, 1, "once, not again and again");
     let mut log = log.crash().await;
     assert_eq!(log.store.read_committed().await.expect("a readable log"), Some(log_id(1, 4)));

@@ -5,9 +5,15 @@ use std::time::Duration;
 
 use roadstead_proto::clock::SystemClock;
 use roadstead_proto::domain::epoch::Revision;
-use roadstead_proto::meta::{Consistency, MetaError, MetaStore};
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore, Watch};
+use roadstead_proto::state::command::Change;
 
 use crate::world::{World, put_tokens, tokens};
+
+async fn next(watch: &mut Watch) -> Change {
+    let change = tokio::time::timeout(Duration::from_secs(30), watch.next()).await;
+    change.expect("a change in time").expect("a change")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_hears_of_a_change_finds_it() {
@@ -21,7 +27,7 @@ async fn whoever_hears_of_a_change_finds_it() {
     });
     let mut last = revision;
     for number in 0..50 {
-        let change = watch.next().await.expect("a change");
+        let change = next(&mut watch).await;
         assert!(change.revision > last, "{change:?} after {last:?}");
         last = change.revision;
         let (now, found) = tokens(&meta, Consistency::Local).await;
@@ -39,16 +45,16 @@ async fn a_watch_resumes_where_it_ended() {
     let mut first = meta.watch(revision).await.expect("a watch");
     let mut seen = Vec::new();
     for _ in 0..4 {
-        seen.push(first.next().await.expect("a change"));
+        seen.push(next(&mut first).await);
     }
     drop(first);
     let mut second = meta.watch(seen[3].revision).await.expect("it resumes");
     for _ in 4..10 {
-        seen.push(second.next().await.expect("a change"));
+        seen.push(next(&mut second).await);
     }
     let mut whole = meta.watch(revision).await.expect("a watch");
     for change in seen {
-        assert_eq!(whole.next().await.expect("a change"), change);
+        assert_eq!(next(&mut whole).await, change);
     }
 }
 
@@ -63,7 +69,7 @@ async fn changes_from_before_a_restart_are_compacted() {
     let (now, _) = tokens(&meta, Consistency::Local).await;
     let mut watch = meta.watch(now).await.expect("from here on there is a watch");
     put_tokens(&meta, 3..4).await;
-    assert!(watch.next().await.expect("a change").revision > now);
+    assert!(next(&mut watch).await.revision > now);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -129,7 +129,7 @@ fn files(root: &Path, algorithm: Algorithm) -> io::Result<impl Iterator<Item = S
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()))
 }
 
-/// One pass over the names; no file is opened.
+/// One pass over the names, of which nearly all are told apart by their ends: a start must not wait for it.
 fn sweep(root: &Path) -> io::Result<Swept> {
     let mut swept = Swept::default();
     let top = fs::read_dir(root)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -139,22 +139,17 @@ fn sweep(root: &Path) -> io::Result<Swept> {
     }
     for algorithm in key::ALGORITHMS {
         let folder = root.join(key::folder(algorithm));
-        let mut objects = std::collections::HashSet::new();
-        let mut checksums = Vec::new();
         for name in files(root, algorithm)? {
-            if let Some((key, part)) = key::parse_file(algorithm, &name) {
-                match part {
-                    Part::Object => drop(objects.insert(key)),
-                    Part::Checksums => checksums.push((key, name)),
-                }
-            } else if key::staged_for(&name).is_some_and(|of| key::parse_file(algorithm, of).is_some()) {
+            if key::staged_for(&name).is_some_and(|of| key::parse_file(algorithm, of).is_some()) {
                 fs::remove_file(folder.join(name))?;
                 swept.staged += 1;
+            } else if let Some(object) = key::checksums_of(&name)
+                && key::parse_file(algorithm, object).is_some()
+                && !folder.join(object).try_exists()?
+            {
+                fs::remove_file(folder.join(name))?;
+                swept.checksums += 1;
             }
-        }
-        for (_, name) in checksums.into_iter().filter(|(key, _)| !objects.contains(key)) {
-            fs::remove_file(folder.join(name))?;
-            swept.checksums += 1;
         }
     }
     Ok(swept)

@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartId, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 use super::gate::Gate;
@@ -82,8 +83,13 @@ pub enum FaultKind {
 #[derive(Debug)]
 pub struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
+    uploads: Option<Uploads>,
     faults: Arc<Faults>,
 }
+
+/// Uploads by id, as cloud stores have them.
+#[derive(Clone)]
+struct Uploads(Arc<dyn MultipartStore>);
 
 #[derive(Debug, Default)]
 struct Faults(Mutex<Vec<Fault>>);
@@ -91,7 +97,17 @@ struct Faults(Mutex<Vec<Fault>>);
 impl FaultyStore {
     /// Works, until told otherwise.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { inner, faults: Arc::default() })
+        Arc::new(Self { inner, uploads: None, faults: Arc::default() })
+    }
+
+    /// The same over a store whose uploads have ids, which then has them too.
+    pub fn cloud<S: ObjectStore + MultipartStore>(inner: Arc<S>) -> Arc<Self> {
+        let uploads = Some(Uploads(Arc::clone(&inner) as Arc<dyn MultipartStore>));
+        Arc::new(Self { inner, uploads, faults: Arc::default() })
+    }
+
+    fn uploads(&self) -> &dyn MultipartStore {
+        &*self.uploads.as_ref().expect("made by `cloud`").0
     }
 
     /// Adds a fault for any path.
@@ -186,6 +202,12 @@ fn spoil(body: BoxStream<'static, Result<Bytes>>, fault: Option<FaultKind>) -> B
     cut.chain(end).boxed()
 }
 
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Uploads")
+    }
+}
+
 impl fmt::Display for FaultyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Faulty({})", self.inner)
@@ -250,6 +272,28 @@ impl ObjectStore for FaultyStore {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[async_trait]
+impl MultipartStore for FaultyStore {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+        let fault = self.faults.before(Op::Begin, path).await?;
+        answer(fault, self.uploads().create_multipart(path).await)
+    }
+
+    async fn put_part(&self, path: &Path, id: &MultipartId, part_idx: usize, data: PutPayload) -> Result<PartId> {
+        let fault = self.faults.before(Op::Part, path).await?;
+        answer(fault, self.uploads().put_part(path, id, part_idx, data).await)
+    }
+
+    async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
+        let fault = self.faults.before(Op::Complete, path).await?;
+        answer(fault, self.uploads().complete_multipart(path, id, parts).await)
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
+        self.uploads().abort_multipart(path, id).await
     }
 }
 

@@ -269,6 +269,27 @@ async fn a_broken_put_aborts_its_upload_by_its_id() {
     assert!(store.put_part(&path, &id, 0, "late".into()).await.is_err(), "the upload is still there");
 }
 
+#[tokio::test]
+async fn a_failed_put_aborts_its_upload_by_its_id() {
+    for (op, when) in
+        [(Op::Part, When::Always), (Op::Part, When::After(2)), (Op::Complete, When::Always), (Op::Put, When::Always)]
+    {
+        let (store, log) = (Arc::new(InMemory::new()), Arc::new(Log::default()));
+        let faulty = FaultyStore::cloud(Arc::clone(&store));
+        let tier = ObjectTier::open_cloud(Arc::clone(&faulty), Arc::clone(&log) as _, cloud_options()).await.unwrap();
+        let sample = Sample::new(16 << 20, 1);
+        faulty.fail(op, when, FaultKind::Unavailable);
+        assert_eq!(tier.put(&sample.key, sample.body()).await.unwrap_err().kind(), Kind::Unavailable);
+        let (key, id) = log.0.lock().unwrap().pop().unwrap();
+        let path = Path::from(format!("sha256/{}.1", key.digest.hex()));
+        assert!(
+            store.put_part(&path, &id, 0, "late".into()).await.is_err(),
+            "{op:?} {when:?}: the upload is still there"
+        );
+        assert_eq!(stored(&faulty).await, Vec::<String>::new());
+    }
+}
+
 /// Nothing else would: a cloud store keeps the parts of an upload whose handle is merely dropped.
 #[tokio::test]
 async fn a_dropped_put_aborts_its_upload_by_its_id() {
