@@ -1,6 +1,6 @@
 //! The metadata seams: configuration and entries behind [`MetaStore`], single flight behind [`Leases`].
 //!
-//! Promises, which [`suite`] checks for every implementation:
+//! Promises, which `suite` checks for every implementation:
 //! - A write that returned `Ok` survives; one that was refused changed nothing; after
 //!   [`MetaError::Unavailable`] the outcome is unknown.
 //! - A `Linearizable` read sees every write that returned before it began; a `Local` read sees some state this
