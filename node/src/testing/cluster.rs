@@ -15,6 +15,7 @@ use openraft::raft::{
 };
 use openraft::{BasicNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use roadstead_proto::clock::{Clock, SystemClock};
+use roadstead_proto::meta::{Consistency, MetaStore};
 
 use super::power::Power;
 use crate::raft::codec::Stored;
@@ -50,10 +51,11 @@ impl Cluster {
     /// The same, with its own compaction and clock.
     pub async fn start_with(root: &Path, size: u64, compaction: Compaction, clock: Arc<dyn Clock>) -> Self {
         let timing = Timing {
-            heartbeat: Duration::from_millis(100),
-            election_min: Duration::from_millis(400),
-            election_max: Duration::from_millis(800),
-            patience: Duration::from_secs(2),
+            // Short enough for a test, long enough for a machine that runs many of them at once.
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_millis(1000),
+            election_max: Duration::from_millis(1500),
+            patience: Duration::from_secs(4),
             // Tests take this step by hand.
             session_check: Duration::from_secs(3600),
             ..Timing::default()
@@ -117,7 +119,7 @@ impl Cluster {
         self.node(id).meta().group.clone()
     }
 
-    /// Returns the leader once every one of `among` follows the same one of them.
+    /// Returns the leader once every one of `among` follows the same one of them, and a quorum confirms it.
     pub async fn leader_of(&self, among: &[u64]) -> u64 {
         loop {
             let mut leaders = BTreeSet::new();
@@ -128,7 +130,7 @@ impl Cluster {
                 leaders.extend(metrics.expect("a leader is elected").current_leader);
             }
             if let [leader] = leaders.into_iter().collect::<Vec<_>>()[..]
-                && self.group(leader).is_leader()
+                && self.node(leader).meta().configuration(Consistency::Linearizable).await.is_ok()
             {
                 return leader;
             }
