@@ -14,8 +14,8 @@
 //! | `config`, `error`, `status` | 0 | what a member is told, and what it says |
 //! | `testing` | T | power cuts, clusters in one process, openraft's own suite (`test-util`) |
 //!
-//! A file uses its own folder and lower levels. openraft and redb are named in `raft`, `store` and where a member is put
-//! together, nowhere else; only [`Medium`] shows redb to the outside, since it stands between redb and its files.
+//! A file uses its own folder and lower levels. openraft stays in `raft`, `local` and `app`, redb in `store` and `raft`;
+//! only [`Medium`] shows redb to the outside, since it stands between redb and its files.
 //!
 //! # How a write travels
 //!

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use crate::raft::{Answer, Group, Types, Write};
 use crate::sessions::Sessions;
+use crate::store::rows::is_unreadable;
 use crate::store::state::{StateFile, View};
 use crate::watch::Publisher;
 
@@ -51,8 +52,8 @@ impl LocalMeta {
         if consistency == Consistency::Linearizable {
             self.confirm_leadership(ReadPolicy::ReadIndex.into()).await?;
         }
-        let view = self.state.read().map_err(RowsError::new).map_err(damaged)?;
-        query(&view).map_err(damaged)
+        let view = self.state.read().map_err(|error| MetaError::Unavailable(error.to_string()))?;
+        query(&view).map_err(unanswered)
     }
 
     /// Returns once this member has applied everything that was committed when it was called.
@@ -126,10 +127,15 @@ fn by_lease() -> LinearizerOption {
     LinearizerOption::new(None, true)
 }
 
-fn damaged(error: RowsError) -> MetaError {
+/// "The store did not answer" and "the store is damaged" stay different values all the way up.
+fn unanswered(error: RowsError) -> MetaError {
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     tracing::error!(%error, cause, "the metadata could not be read");
-    MetaError::Damaged(error.to_string())
+    if is_unreadable(&error) {
+        MetaError::Unavailable(error.to_string())
+    } else {
+        MetaError::Damaged(error.to_string())
+    }
 }
 
 fn not_leader(forward: &ForwardToLeader<Types>) -> MetaError {

@@ -130,8 +130,10 @@ async fn drive(file: Arc<LogFile>, mut jobs: Jobs) {
             continue;
         }
         let (task_file, first) = (Arc::clone(&file), std::mem::take(&mut batch));
-        jobs = match tokio::task::spawn_blocking(move || commit_all(&task_file, first, jobs)).await {
-            Ok(jobs) => jobs,
+        let committed = tokio::task::spawn_blocking(move || commit_all(&task_file, first, jobs)).await;
+        let is_sound;
+        (jobs, is_sound) = match committed {
+            Ok(result) => result,
             Err(error) => {
                 tracing::error!(%error, "the writer of the raft log has failed");
                 return;
@@ -140,7 +142,9 @@ async fn drive(file: Arc<LogFile>, mut jobs: Jobs) {
         if closed {
             return;
         }
-        lazy_commit_at = file.tail().committed_is_unsaved().then(|| Instant::now() + COMMITTED_LAG);
+        // Where a commit failed, redb refuses all further ones: those who ask are told, nobody else tries.
+        let is_due = is_sound && file.tail().committed_is_unsaved();
+        lazy_commit_at = is_due.then(|| Instant::now() + COMMITTED_LAG);
     }
 }
 
@@ -148,19 +152,19 @@ fn is_lazy(batch: &[Job]) -> bool {
     batch.iter().all(|job| matches!(job.op, Op::CommittedMoved))
 }
 
-/// Commits the first batch, then whatever has queued up meanwhile, until nothing has.
-fn commit_all(file: &LogFile, first: Vec<Job>, mut jobs: Jobs) -> Jobs {
+/// Commits the first batch, then whatever has queued up meanwhile, until nothing has; answers whether the last commit held.
+fn commit_all(file: &LogFile, first: Vec<Job>, mut jobs: Jobs) -> (Jobs, bool) {
     let mut batch = first;
     loop {
-        commit(file, batch);
+        let is_sound = commit(file, batch);
         batch = std::iter::from_fn(|| jobs.try_recv().ok()).take(BATCH_MAX).collect();
         if is_lazy(&batch) {
-            return jobs;
+            return (jobs, is_sound);
         }
     }
 }
 
-fn commit(file: &LogFile, batch: Vec<Job>) {
+fn commit(file: &LogFile, batch: Vec<Job>) -> bool {
     // Read before the transaction, so that it never runs ahead of the entries in it.
     let committed = file.tail().committed;
     let result = write(file, &batch, committed);
@@ -174,6 +178,7 @@ fn commit(file: &LogFile, batch: Vec<Job>) {
     for job in batch {
         job.answer.give(&result);
     }
+    result.is_ok()
 }
 
 impl Job {
@@ -192,7 +197,7 @@ fn write(file: &LogFile, batch: &[Job], committed: Option<LogId>) -> io::Result<
         let mut entries = transaction.open_table(ENTRIES).map_err(failed)?;
         let mut facts = transaction.open_table(FACTS).map_err(failed)?;
         for job in batch {
-            apply(&job.op, &mut entries, &mut facts)?;
+            perform(&job.op, &mut entries, &mut facts)?;
         }
         // A follower may commit what it has not synced yet. The saved commit index must not point past the
         // saved entries: it is what a restart applies up to.
@@ -215,7 +220,7 @@ fn write(file: &LogFile, batch: &[Job], committed: Option<LogId>) -> io::Result<
     Ok(saved)
 }
 
-fn apply(op: &Op, entries: &mut Table<'_, u64, &[u8]>, facts: &mut Table<'_, &str, &[u8]>) -> io::Result<()> {
+fn perform(op: &Op, entries: &mut Table<'_, u64, &[u8]>, facts: &mut Table<'_, &str, &[u8]>) -> io::Result<()> {
     match op {
         Op::Append(new) => {
             for entry in new {

@@ -9,6 +9,15 @@ use roadstead_proto::state::table::Table;
 /// Bytes of the table id in front of each key.
 pub(crate) const TABLE_ID_BYTES: usize = 2;
 
+/// Whether the file could not be read, as opposed to holding what nobody wrote.
+pub(crate) fn is_unreadable(error: &RowsError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<redb::StorageError>());
+    matches!(
+        cause,
+        Some(redb::StorageError::Io(_) | redb::StorageError::PreviousIo | redb::StorageError::DatabaseClosed)
+    )
+}
+
 fn full_key(table: Table, key: &[u8]) -> Vec<u8> {
     [&table.id().to_be_bytes()[..], key].concat()
 }

@@ -1,7 +1,7 @@
 //! What an orderly stop and a new start keep.
 
 use roadstead_node::Role;
-use roadstead_proto::meta::{Consistency, MetaStore};
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore};
 
 use crate::world::{World, names, put_tokens, tokens};
 
@@ -30,7 +30,8 @@ async fn a_stop_leaves_nothing_to_apply_again() {
     let meta = world.meta();
     let (revision, _) = tokens(&meta, Consistency::Local).await;
     world.stop().await;
-    assert!(meta.configuration(Consistency::Local).await.is_err(), "a stopped member answers nothing");
+    let answer = meta.configuration(Consistency::Local).await;
+    assert!(matches!(answer, Err(MetaError::Unavailable(_))), "{answer:?}");
     world.start_again(0).await;
     let (restarted_at, _) = tokens(&world.meta(), Consistency::Local).await;
     assert!(restarted_at >= revision);

@@ -134,3 +134,33 @@ async fn cut(mut stream: BlobStream, wanted: u64) -> Result<Result<Vec<Bytes>, u
     }
     Ok(if came == wanted { Ok(blocks) } else { Err(came) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt as _;
+    use proptest::prelude::*;
+
+    fn stream(body: &Bytes, cuts: &[usize]) -> BlobStream {
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (body.len() + 1)).chain([0, body.len()]).collect();
+        cuts.sort_unstable();
+        let items: Vec<_> = cuts.windows(2).map(|ends| Ok(body.slice(ends[0]..ends[1]))).collect();
+        futures::stream::iter(items).boxed()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever a slow tier makes of its items, a chunk is a list of blocks.
+        #[test]
+        fn any_items_become_blocks(len in 0..3 * BLOCK_BYTES as usize, cuts: Vec<usize>, wanted in 0..3 * BLOCK_BYTES) {
+            let body: Bytes = (0..len).map(|at| (at / 251) as u8).collect::<Vec<_>>().into();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let whole = runtime.block_on(cut(stream(&body, &cuts), len as u64)).unwrap().unwrap();
+            let blocks: Vec<_> = body.chunks(BLOCK_BYTES as usize).collect();
+            prop_assert!(whole == blocks);
+            let other = runtime.block_on(cut(stream(&body, &cuts), wanted)).unwrap();
+            prop_assert_eq!(other.is_ok(), wanted == len as u64);
+        }
+    }
+}

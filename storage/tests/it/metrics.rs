@@ -75,5 +75,7 @@ async fn a_scrape_shows_what_memory_saved() {
     assert_eq!(moved("tier=\"object\"", "operation=\"put\""), Some(size));
     let held = scrape.value("roadstead_storage_memory_bytes", &["purpose=\"chunks\""]).unwrap();
     assert!(held > size && held < size + 4096.0, "{held}");
-    assert_eq!(scrape.value("roadstead_storage_chunk_lookups_total", &["result=\"load\""]), Some(2.0));
+    let lookups = |result| scrape.value("roadstead_storage_chunk_lookups_total", &[result]);
+    assert_eq!(lookups("result=\"load\""), Some(2.0));
+    assert_eq!(lookups("result=\"hit\""), Some(3.0));
 }

@@ -129,6 +129,30 @@ async fn a_put_dropped_while_it_commits_is_undone() {
     }
 }
 
+/// Or the clean-up after the first would remove what the second has stored.
+#[tokio::test]
+async fn a_second_put_of_a_key_waits_until_the_first_is_cleaned_up() {
+    let (faulty, tier) = faulty_tier().await;
+    for (len, op) in [(100, Op::Put), (LARGE, Op::Complete)] {
+        let sample = Sample::new(len, 1);
+        let (gate, taken) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+        faulty.fail(op, When::Once, FaultKind::Held(gate.clone()));
+        tokio::select! {
+            _ = tier.put(&sample.key, sample.body()) => panic!("the commit is held"),
+            () = gate.arrival() => {}
+        }
+        let (again, key, body) = (tier.clone(), sample.key, Body::vouched(counted(&sample, &taken)));
+        let second = tokio::spawn(async move { again.put(&key, body).await });
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(taken.load(Ordering::SeqCst), 0, "it has begun");
+        gate.open();
+        second.await.unwrap().unwrap();
+        assert!(sample.read(&tier).await.unwrap() == sample.bytes);
+    }
+}
+
 /// The commit is done, its verdict is on its way, and the caller leaves without looking.
 #[tokio::test]
 async fn a_put_dropped_after_its_commit_but_before_its_ok_is_undone() {
