@@ -18,7 +18,12 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+use opentelemetry::metrics::Meter;
+
 use super::gate::Gate;
+use crate::blob::BlobStore;
+use crate::config::Config;
+use crate::object::{ObjectTier, Options};
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone)]
@@ -98,6 +103,18 @@ impl FaultyStore {
     /// Works, until told otherwise.
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         Arc::new(Self { inner, uploads: None, faults: Arc::default() })
+    }
+
+    /// Over memory.
+    pub fn in_memory() -> Arc<Self> {
+        Self::new(Arc::new(object_store::memory::InMemory::new()))
+    }
+
+    /// The whole stack over this store, as [`crate::open()`] draws it; the configured backend does not count.
+    pub async fn stack(self: &Arc<Self>, config: &Config, meter: &Meter) -> Arc<dyn BlobStore> {
+        let options = Options::local(config.upload_bytes, config.checksum_bytes());
+        let objects = ObjectTier::open_store(Arc::clone(self) as _, options).await.unwrap();
+        crate::open::stack(objects, config, meter)
     }
 
     /// The same over a store whose uploads have ids, which then has them too.

@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use object_store::memory::InMemory;
 use roadstead_proto::domain::entry::ObjectKey;
 use roadstead_storage::blob::{BlobStore, ITEM_MAX_BYTES};
 use roadstead_storage::config::Config;
 use roadstead_storage::error::{Damage, Kind, StorageError};
 use roadstead_storage::open;
-use roadstead_storage::testing::faulty::{FaultKind, FaultyStore, Op, When};
+use roadstead_storage::testing::faulty::{FaultKind, Op, When};
 use roadstead_storage::testing::sample::{Sample, collect};
 use tempfile::TempDir;
 
-use crate::stores::{MIB, meter, stack_over, tier_at};
+use crate::stores::{MIB, faulty_stack, meter, tier_at};
 
 const LARGE: usize = 9 * MIB as usize + 5;
 const SMALL: usize = 3 * MIB as usize;
@@ -186,8 +185,7 @@ async fn what_the_wire_spoils_is_not_kept() {
             (FaultKind::Short(at), Kind::Corrupt),
             (FaultKind::Reset(at), Kind::Unavailable),
         ] {
-            let faulty = FaultyStore::new(Arc::new(InMemory::new()));
-            let store = stack_over(Arc::clone(&faulty) as _).await;
+            let (faulty, store) = faulty_stack().await;
             let sample = Sample::new(len, 1);
             sample.put(&*store).await;
             faulty.fail_at(Op::Get, &format!("{}.1", sample.key.digest.hex()), When::Once, kind.clone());

@@ -9,11 +9,11 @@ use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use roadstead_storage::blob::{BlobStore, Listed, Scope};
 use roadstead_storage::error::{Kind, StorageError};
 use roadstead_storage::object::{ObjectTier, OpenError};
-use roadstead_storage::testing::faulty::{FaultKind, FaultyStore, Op, When};
+use roadstead_storage::testing::faulty::{FaultKind, Op, When};
 use roadstead_storage::testing::sample::Sample;
 use tempfile::TempDir;
 
-use crate::stores::{options, stack_over, tier_at, tier_over};
+use crate::stores::{faulty_stack, options, tier_at, tier_over};
 
 async fn kinds(store: &dyn BlobStore, sample: &Sample) -> Vec<Option<Kind>> {
     fn kind<T>(result: Result<T, StorageError>) -> Option<Kind> {
@@ -33,8 +33,7 @@ async fn kinds(store: &dyn BlobStore, sample: &Sample) -> Vec<Option<Kind>> {
 
 #[tokio::test]
 async fn an_outage_is_unavailable_whatever_is_asked() {
-    let faulty = FaultyStore::new(Arc::new(InMemory::new()));
-    let store = stack_over(Arc::clone(&faulty) as _).await;
+    let (faulty, store) = faulty_stack().await;
     for len in [100, 5 << 20] {
         let sample = Sample::new(len, 1);
         sample.put(&*store).await;
@@ -47,8 +46,7 @@ async fn an_outage_is_unavailable_whatever_is_asked() {
 
 #[tokio::test]
 async fn memory_serves_on_while_the_store_is_away() {
-    let faulty = FaultyStore::new(Arc::new(InMemory::new()));
-    let store = stack_over(Arc::clone(&faulty) as _).await;
+    let (faulty, store) = faulty_stack().await;
     let (warm, cold) = (Sample::new(9 << 20, 1), Sample::new(9 << 20, 2));
     warm.put(&*store).await;
     cold.put(&*store).await;
@@ -97,8 +95,7 @@ async fn a_bucket_emptied_behind_our_back_is_an_outage() {
 
 #[tokio::test]
 async fn a_refusal_is_not_an_outage_and_not_a_miss() {
-    let faulty = FaultyStore::new(Arc::new(InMemory::new()));
-    let store = stack_over(Arc::clone(&faulty) as _).await;
+    let (faulty, store) = faulty_stack().await;
     let sample = Sample::new(100, 1);
     sample.put(&*store).await;
     for op in [Op::Head, Op::Get, Op::Put, Op::Delete] {
@@ -113,8 +110,7 @@ async fn a_refusal_is_not_an_outage_and_not_a_miss() {
 
 #[tokio::test]
 async fn probe_needs_both_reading_and_writing() {
-    let faulty = FaultyStore::new(Arc::new(InMemory::new()));
-    let store = stack_over(Arc::clone(&faulty) as _).await;
+    let (faulty, store) = faulty_stack().await;
     for op in [Op::Head, Op::Put] {
         faulty.fail(op, When::Always, FaultKind::Unavailable);
         assert_eq!(store.probe().await.unwrap_err().kind(), Kind::Unavailable, "{op:?}");

@@ -13,7 +13,8 @@ use roadstead_proto::domain::entry::ObjectKey;
 use roadstead_storage::blob::{BlobStore, BodyError};
 use roadstead_storage::config::Config;
 use roadstead_storage::object::{ObjectTier, Options, UploadLog};
-use roadstead_storage::open::{open, stack};
+use roadstead_storage::open;
+use roadstead_storage::testing::faulty::FaultyStore;
 use roadstead_storage::testing::suite::Subject;
 use roadstead_storage::tiered::{Memory, TieredStore};
 use roadstead_storage::verified::VerifiedStore;
@@ -80,7 +81,8 @@ pub(crate) fn local() -> BoxFuture<'static, Subject> {
 
 pub(crate) fn known_uploads() -> BoxFuture<'static, Subject> {
     async {
-        let tier = ObjectTier::open_cloud(Arc::new(InMemory::new()), Arc::new(Log::default()), cloud_options()).await;
+        let bucket = FaultyStore::cloud(Arc::new(InMemory::new()));
+        let tier = ObjectTier::open_cloud(bucket, Arc::new(Log::default()), cloud_options()).await;
         Subject { store: Arc::new(VerifiedStore::new(Arc::new(tier.unwrap()))), keep: Box::new(()) }
     }
     .boxed()
@@ -116,8 +118,9 @@ pub(crate) fn starved_stack() -> BoxFuture<'static, Subject> {
     .boxed()
 }
 
-/// The whole stack over an object store that the test keeps hold of.
-pub(crate) async fn stack_over(store: Arc<dyn ObjectStore>) -> Arc<dyn BlobStore> {
-    let config = Config { memory_bytes: 64 * MIB, ..Config::local("unused") };
-    stack(tier_over(store).await, &config, &meter())
+/// The whole stack over an object store that fails as it is told.
+pub(crate) async fn faulty_stack() -> (Arc<FaultyStore>, Arc<dyn BlobStore>) {
+    let faulty = FaultyStore::in_memory();
+    let store = faulty.stack(&Config { memory_bytes: 64 * MIB, ..Config::local("unused") }, &meter()).await;
+    (faulty, store)
 }
