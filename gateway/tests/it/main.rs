@@ -8,5 +8,6 @@ mod freshness;
 mod layering;
 mod rights;
 mod sign_in;
+mod transport;
 mod walk;
 mod world;
