@@ -83,8 +83,8 @@ async fn tunnel(client: TcpStream, state: Arc<State>) {
         }
     }
     let to = head[0].strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or_default().to_owned();
-    let authorization = head.iter().filter_map(|line| line.split_once(": "));
-    let authorization = authorization.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization")).last();
+    let mut fields = head.iter().filter_map(|line| line.split_once(": "));
+    let authorization = fields.find(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"));
     if state.refusing.load(Ordering::Relaxed) {
         let answer =
             "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n";
