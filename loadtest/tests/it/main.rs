@@ -10,4 +10,5 @@ mod program;
 mod pull;
 mod redirect;
 mod shaping;
+mod tls;
 mod world;
