@@ -9,10 +9,12 @@
 //! | `form.rs` | the two families of media types |
 //! | `image.rs` | images and artifacts made of such bytes: config, layers, manifest |
 //! | `index.rs` | an index over several platforms; the bundle that is pushed |
+//! | `measure/` | the load generator of the benchmark |
 //! | `registry/` | the server: catalog, routes, tokens, faults, counters |
 
 pub mod content;
 mod form;
 pub mod image;
 pub mod index;
+pub mod measure;
 pub mod registry;
