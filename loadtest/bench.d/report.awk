@@ -5,7 +5,7 @@ BEGIN { FS = "\t" }
 {
     key = $1 FS $2
     if (!($1 in seen)) { seen[$1] = ++measurements; name[measurements] = $1 }
-    if (!(key in count)) { servers[$1] = servers[$1] (servers[$1] ? FS : "") $2 }
+    present[$2]
     value[key, ++count[key]] = $3 + 0
 }
 
@@ -28,11 +28,21 @@ function shown(number) {
     return number >= 1000 ? sprintf("%.0f", number) : number >= 10 ? sprintf("%.1f", number) : sprintf("%.3f", number)
 }
 
+function cell(key,    middle) {
+    middle = median(key)
+    if (count[key] == 1) return shown(middle)
+    return shown(middle) " (" shown(value[key, 1]) " to " shown(value[key, count[key]]) ")"
+}
+
 # Is the ratio of Roadstead's median to another's on the right side of the target?
 function judge(measurement, other, sense, target,    a, b, ratio, ok) {
     a = measurement FS "roadstead"; b = measurement FS other
     if (!(a in count) || !(b in count)) return
     ratio = median(b) ? median(a) / median(b) : 0
+    if (!sense) {
+        printf "%-42s %-12s %9.3f  (for orientation)\n", measurement, other, ratio
+        return
+    }
     ok = sense == ">=" ? ratio >= target : ratio <= target
     printf "%-42s %-12s %9.3f  %s %-6s %s\n", measurement, other, ratio, sense, target, ok ? "reached" : "MISSED"
 }
@@ -47,25 +57,28 @@ function worst(measurement, target,    key, most) {
 }
 
 END {
-    printf "%-42s %-12s %10s   %s\n", "measurement", "server", "median", "spread"
+    # In the same order everywhere, whatever round came first.
+    columns = split("roadstead nginx nginx_256k proxy_cache registry direct", column, " ")
+    width = 24
+    printf "%-42s", "median (least to most)"
+    for (c = 1; c <= columns; c++) if (column[c] in present) printf " %-" width "s", column[c]
+    printf "\n"
     for (m = 1; m <= measurements; m++) {
-        n = split(servers[name[m]], list, FS)
-        # In the same order everywhere, whatever round came first.
-        for (o = 1; o <= 5; o++) {
-            server = substr("roadstead  nginx      proxy_cacheregistry   direct     ", o * 11 - 10, 11)
-            gsub(/ /, "", server)
-            key = name[m] FS server
-            if (!(key in count)) continue
-            middle = median(key)
-            printf "%-42s %-12s %10s   %s to %s\n", name[m], server, shown(middle), shown(value[key, 1]),
-                shown(value[key, count[key]])
+        printf "%-42s", name[m]
+        for (c = 1; c <= columns; c++) {
+            if (!(column[c] in present)) continue
+            key = name[m] FS column[c]
+            printf " %-" width "s", key in count ? cell(key) : "-"
         }
+        printf "\n"
     }
     printf "\n%-42s %-12s %9s  %s\n", "Roadstead against", "", "ratio", "target"
     judge("manifests by tag, requests/s", "registry", ">=", 50)
     judge("manifests by tag, requests/s", "nginx", ">=", 0.5)
     judge("1 MB blobs, GB/s", "nginx", ">=", 0.8)
     judge("64 MB blobs, GB/s", "nginx", ">=", 0.9)
+    judge("64 MB blobs, GB/s", "nginx_256k", "", 0)
+    judge("64 MB beyond memory blobs, GB/s", "nginx", "", 0)
     judge("1 MB blobs, server s/GB", "nginx", "<=", 1.5)
     judge("64 MB blobs, server s/GB", "nginx", "<=", 1.5)
     judge("cold 500 MB at 100 MB/s, wall s", "direct", "<=", 1.02)

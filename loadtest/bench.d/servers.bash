@@ -75,15 +75,17 @@ start_nginx() { # NAME (its configuration is in $work/NAME.conf)
     until_ready "$1" curl -fsS "${address[$1]%/v2}/v2/"
 }
 
-# Files with sendfile: the practical limit.
-start_static() { # NAME
+# Files with sendfile: the practical limit. Every worker has a queue of connections of its own, or one of them may end
+# up with all of them.
+start_static() { # NAME [DIRECTIVE]
     local port repository
     port=$(free_port)
     address[$1]=http://127.0.0.1:$port/v2
     {
         nginx_main "$1"
         if [[ $1 == upstream ]]; then echo "    access_log $work/upstream.access;"; else echo "    access_log off;"; fi
-        echo "    server { listen 127.0.0.1:$port backlog=4096; root $work/static; types { }"
+        echo "    ${2:-}"
+        echo "    server { listen 127.0.0.1:$port reuseport backlog=4096; root $work/static; types { }"
         echo "        location = /v2/ { default_type application/json; return 200 '{}'; }"
         for repository in "${!manifest[@]}"; do
             echo "        location /v2/$repository/manifests/ { default_type $manifest_type;" \
@@ -96,6 +98,9 @@ start_static() { # NAME
     } >"$work/$1.conf"
     start_nginx "$1"
 }
+
+# As stock nginx, but with pieces that stay in the processor's cache on their way: faster for large files.
+start_nginx_256k() { start_static nginx_256k 'sendfile_max_chunk 256k;'; }
 
 # A cache without any knowledge of images, over an upstream.
 start_proxy_cache() { # NAME UPSTREAM
@@ -110,7 +115,7 @@ start_proxy_cache() { # NAME UPSTREAM
     proxy_cache_path $work/$1.cache levels=1:2 keys_zone=images:10m max_size=20g inactive=1d use_temp_path=off;
     upstream origin { server ${2#http://}; keepalive 16; }
     server {
-        listen 127.0.0.1:$port backlog=4096;
+        listen 127.0.0.1:$port reuseport backlog=4096;
         location / {
             proxy_pass http://origin;
             proxy_http_version 1.1;
@@ -149,7 +154,8 @@ proxy:
   remoteurl: $2
 YAML
     # It would read its configuration from such variables too.
-    start "$1" env -u REGISTRY_HTTP_ADDR GOMAXPROCS=2 docker-registry serve "$work/$1.yml"
+    unset "${!REGISTRY_@}"
+    start "$1" env GOMAXPROCS=2 docker-registry serve "$work/$1.yml"
     until_ready "$1" curl -fsS "${address[$1]%/v2}/v2/"
 }
 

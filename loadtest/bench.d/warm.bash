@@ -1,10 +1,11 @@
 # Warm: everything is cached. Sourced by loadtest/bench.
 
-warm_servers=(roadstead nginx proxy_cache registry)
+warm_servers=(roadstead nginx nginx_256k proxy_cache registry)
 
 run_warm() {
     section "warm: starting servers and filling them"
     start_static nginx
+    start_nginx_256k
     start_proxy_cache proxy_cache "$upstream"
     start_registry registry "$upstream"
     start_roadstead roadstead "$upstream"
@@ -27,7 +28,7 @@ warm_round() { # SERVER
     record 'manifests by tag, server us/request' "$1" "$(reported '.server_seconds * 1e6 / .requests')"
     local line="   $1: manifests $(reported '.requests_per_second | floor')/s"
     local kind
-    for kind in "1 MB:small:16" "64 MB:large:8" "64 MB beyond memory:wide:8"; do
+    for kind in "1 MB:small:16" "64 MB:large:16" "64 MB beyond memory:wide:16"; do
         IFS=: read -r title name connections <<<"$kind"
         mapfile -t urls < <(blob_urls "$1" "bench/$name")
         measure "${load[@]}" --connections "$connections" "${urls[@]}"

@@ -2,6 +2,8 @@
 
 mod herd;
 mod measure;
+mod run;
+mod run_report;
 mod size;
 mod upstream;
 
@@ -16,6 +18,8 @@ pub(crate) enum Command {
     Upstream(upstream::Args),
     /// Pull one address with many clients at once and print what they waited.
     Herd(herd::Args),
+    /// Pull images as containerd does, with many clients, and print throughput and latencies.
+    Run(run::Args),
     /// Load a server with as many requests as it answers, and print rates, latencies and what it cost the server.
     Measure(measure::Args),
 }
@@ -25,6 +29,7 @@ impl Command {
         match self {
             Command::Upstream(args) => upstream::run(args),
             Command::Herd(args) => herd::run(args),
+            Command::Run(args) => run::run(args),
             Command::Measure(args) => measure::run(args),
         }
     }

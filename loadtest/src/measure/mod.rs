@@ -22,3 +22,4 @@ pub mod quantiles;
 
 pub use connection::Target;
 pub use load::{Amount, Load, Outcome};
+pub(crate) use pace::Pace;

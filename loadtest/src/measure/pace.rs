@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// A reader that takes a fixed number of bytes per second.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rate: u64,
     began: Instant,
     taken: u64,
@@ -12,17 +12,17 @@ pub(super) struct Pace {
 
 impl Pace {
     /// At `rate` bytes per second from `began` on.
-    pub(super) fn new(rate: u64, began: Instant) -> Self {
+    pub(crate) fn new(rate: u64, began: Instant) -> Self {
         Self { rate: rate.max(1), began, taken: 0 }
     }
 
     /// The most to read at once: a tenth of a second's worth.
-    pub(super) fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         usize::try_from(self.rate / 10).unwrap_or(usize::MAX).max(1)
     }
 
     /// How long to wait at `now`, after so many more bytes were read.
-    pub(super) fn took(&mut self, bytes: usize, now: Instant) -> Duration {
+    pub(crate) fn took(&mut self, bytes: usize, now: Instant) -> Duration {
         self.taken += bytes as u64;
         let due = self.began + Duration::from_secs_f64(self.taken as f64 / self.rate as f64);
         due.saturating_duration_since(now)
