@@ -114,5 +114,6 @@ async fn a_token_is_presented_as_a_password() {
 async fn images_of_the_other_family_are_pulled_too() {
     let (world, puller) = (World::start().await, Puller::new());
     world.upstream.push(REPOSITORY, "docker", &Image::builder(9).form(Form::Docker).build());
+    world.upstream.set_faults([Fault::new(Effect::StrictAccept)]);
     puller.pull(&world, "docker").await.unwrap();
 }
