@@ -50,10 +50,11 @@ async fn a_load_goes_round_its_addresses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_are_counted_by_reason() {
     let world = World::start().await;
-    world
-        .upstream
-        .set_faults([Fault::status(503, "UNAVAILABLE").times(1), Fault::new(Effect::Truncate { after: 10 }).times(1)]);
-    let outcome = load(&world, &[world.layer_path()], 6).await;
+    // Of different requests, so that no request can meet both.
+    let refused = Fault::status(503, "UNAVAILABLE").on(Kind::ManifestGet).times(1);
+    let cut_off = Fault::new(Effect::Truncate { after: 10 }).on(Kind::BlobGet).times(1);
+    world.upstream.set_faults([refused, cut_off]);
+    let outcome = load(&world, &[world.layer_path(), manifest_path("1")], 6).await;
     assert_eq!((outcome.requests, outcome.failed()), (4, 2), "{:?}", outcome.failures);
     assert_eq!(outcome.failures.get("the server answered 503"), Some(&1));
 }
