@@ -1,0 +1,29 @@
+# containerd, by Roadstead's prefix.
+# shellcheck shell=bash
+
+containerd_starts() {
+    export CONTAINERD_ADDRESS=$work/containerd.sock
+    cat >"$work/containerd.toml" <<TOML
+version = 2
+root = "$work/containerd"
+state = "$work/containerd-state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$CONTAINERD_ADDRESS"
+TOML
+    start containerd containerd --config "$work/containerd.toml"
+    until_ready containerd ctr version
+}
+
+containerd_pull() { # NAME DIRECTORY
+    ctr images ls -q | xargs -r ctr images rm --sync
+    equal '' "$(ctr content ls -q)"
+    ctr images pull --plain-http "$1"
+    # The digest of the name, and of everything that came with it.
+    ctr images ls "name==$1" | awk 'NR == 2 {print $2, $3}' >"$2/image"
+    ctr content ls -q | sort >"$2/content"
+    mkdir "$work/inside"
+    ctr images mount "$1" "$work/inside"
+    describe_files "$work/inside" >"$2/files"
+    ctr images unmount --rm "$work/inside"
+}
