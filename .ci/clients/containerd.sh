@@ -24,6 +24,6 @@ containerd_pull() { # NAME DIRECTORY
     ctr content ls -q | sort >"$2/content"
     mkdir "$work/inside"
     ctr images mount "$1" "$work/inside"
-    describe_files "$work/inside" >"$2/files"
+    describe_files "$work/inside" >"$2/unpacked"
     ctr images unmount --rm "$work/inside"
 }

@@ -24,7 +24,7 @@ podman_pull() { # NAME DIRECTORY
     podman pull -q "$1"
     podman image inspect -f '{{.Id}}' "$1" >"$2/image"
     podman image inspect -f '{{.Digest}}' "$1" >"$2/digest"
-    describe_files "$(podman image mount "$1")" >"$2/files"
+    describe_files "$(podman image mount "$1")" >"$2/unpacked"
     podman image unmount "$1"
 }
 
@@ -35,7 +35,7 @@ buildah_pull() { # NAME DIRECTORY
     container=$(buildah from --pull-never "$1")
     buildah inspect -f '{{.FromImageID}}' "$container" >"$2/image"
     buildah inspect -f '{{.FromImageDigest}}' "$container" >"$2/digest"
-    describe_files "$(buildah mount "$container")" >"$2/files"
+    describe_files "$(buildah mount "$container")" >"$2/unpacked"
     buildah rm "$container"
 }
 

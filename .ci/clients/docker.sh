@@ -22,5 +22,5 @@ docker_pull() { # NAME DIRECTORY
     mkdir "$work/inside"
     docker cp "$container:/bin" "$work/inside/bin" && docker cp "$container:/srv" "$work/inside/srv"
     docker container rm "$container"
-    describe_files "$work/inside" >"$2/files"
+    describe_files "$work/inside" >"$2/unpacked"
 }

@@ -30,9 +30,10 @@ check_documented_commands() { # HEADING
     local commands command
     rm -rf "$work/documented"
     mkdir "$work/documented"
+    cp "$work/pull.py" "$work/documented"
     mapfile -t commands < <(documented_commands "$1")
     check "the documentation has commands for $1" test "${#commands[@]}" -gt 0
     for command in "${commands[@]}"; do
-        check "\$ $command" bash -c "cd '$work/documented' && $command"
+        check "\$ $command" env "PATH=$work/venv/bin:$PATH" bash -c "cd '$work/documented' && $command"
     done
 }

@@ -50,8 +50,8 @@ describe_files() { # DIRECTORY
 
 # An engine has unpacked what tiny-image packed: the direct pulls, that all others are compared with, are right.
 is_what_was_pushed() { # DIRECTORY OF A PULL
-    [[ -e $1/files ]] || return 0
+    [[ -e $1/unpacked ]] || return 0
     equal "$(echo 'hello from four layers' | sha256sum | cut -d' ' -f1)" \
-        "$(awk '$2 == "srv/greeting.txt" {print $1}' "$1/files")" &&
-        equal 200 "$(grep -c ' srv/many/' "$1/files")" && equal 0 "$(grep -c obsolete "$1/files")"
+        "$(awk '$2 == "srv/greeting.txt" {print $1}' "$1/unpacked")" &&
+        equal 200 "$(grep -c ' srv/many/' "$1/unpacked")" && equal 0 "$(grep -c obsolete "$1/unpacked")"
 }

@@ -14,9 +14,9 @@ pull() { # CLIENT NAME DIRECTORY
 # Pulls everything straight from the upstream: what every pull through Roadstead has to equal.
 pull_directly() { # CLIENT
     local image
-    for image in "${images[@]}"; do
-        check "$image from the upstream" pull "$1" "$registry/$image" "$work/direct/$1/$(plain_name "$image")"
-        check "$image is what was pushed" is_what_was_pushed "$work/direct/$1/$(plain_name "$image")"
+    for image in $(pulled_by "$1"); do
+        check "$(short "$image") from the upstream" pull "$1" "$registry/$image" "$work/direct/$1/$(plain_name "$image")"
+        check "$(short "$image") is what was pushed" is_what_was_pushed "$work/direct/$1/$(plain_name "$image")"
     done
 }
 
@@ -27,6 +27,20 @@ addresses_of() { # CLIENT
     podman | buildah | skopeo) echo "$prefix docker.io" ;;
     *) echo "$prefix" ;;
     esac
+}
+
+# What a client takes: engines run images, others take whatever has a name.
+pulled_by() { # CLIENT
+    case $1 in
+    oras) echo library/artifact:1 ;;
+    curl) echo "${images[@]}" "${artifacts[@]}" "${beyond_skopeo[@]}" ;;
+    skopeo) echo "${images[@]}" "${artifacts[@]}" ;;
+    *) echo "${images[@]}" library/tiny:attested ;;
+    esac
+}
+
+short() { # NAME -> the name with its digests cut
+    sed -E 's/(sha[0-9]+[-:][0-9a-f]{8})[0-9a-f]*/\1…/' <<<"$1"
 }
 
 agree() { # CLIENT IMAGE NAME...
@@ -42,9 +56,9 @@ agree() { # CLIENT IMAGE NAME...
 # Every image by every name that the client has for it, by tag and by digest.
 pull_all_names() { # CLIENT
     local image address
-    for image in "${images[@]}"; do
+    for image in $(pulled_by "$1"); do
         for address in $(addresses_of "$1"); do
-            check "$address/$image by tag and by digest" \
+            check "$address/$(short "$image") by tag and by digest" \
                 agree "$1" "$image" "$address/$image" "$address/$(by_digest "$image")"
         done
     done
@@ -54,8 +68,8 @@ pull_all_names() { # CLIENT
 pull_everything() { # CLIENT
     local image addresses
     read -ra addresses <<<"$(addresses_of "$1")"
-    for image in "${images[@]}"; do
-        check "$image by tag and by digest" \
+    for image in $(pulled_by "$1"); do
+        check "$(short "$image") by tag and by digest" \
             agree "$1" "$image" "${addresses[0]}/$image" "${addresses[-1]}/$(by_digest "$image")"
     done
 }

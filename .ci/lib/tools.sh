@@ -18,6 +18,7 @@ install_tools() {
         echo "installing ${missing[*]}"
         install_packages "${missing[@]}"
     fi
+    install_oras
 }
 
 install_packages() { # PACKAGE...
@@ -35,7 +36,9 @@ install_packages() { # PACKAGE...
     return $status
 }
 
-# The ORAS project's client is not in Debian; its Python package is one of its official clients.
+# The ORAS project's command is not in Debian; its Python package is another of its clients.
 install_oras() {
-    /usr/bin/python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q 'oras==0.2.43'
-} >"$logs/pip" 2>&1 </dev/null
+    {
+        /usr/bin/python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q 'oras==0.2.43'
+    } >"$logs/pip" 2>&1 </dev/null
+}

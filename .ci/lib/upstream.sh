@@ -2,8 +2,10 @@
 # shellcheck shell=bash
 
 # Everything but loopback addresses goes to a proxy that is not there: no client can get an image past Roadstead.
-export HTTP_PROXY=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 NO_PROXY=127.0.0.1
-export http_proxy=$HTTP_PROXY https_proxy=$HTTPS_PROXY no_proxy=$NO_PROXY
+keep_to_loopback() {
+    export HTTP_PROXY=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 NO_PROXY=127.0.0.1
+    export http_proxy=$HTTP_PROXY https_proxy=$HTTPS_PROXY no_proxy=$NO_PROXY
+}
 
 set_up_registry() {
     registry=127.0.0.1:$(free_port)
