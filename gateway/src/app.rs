@@ -23,6 +23,7 @@ use crate::fetch::blobs::Blobs;
 use crate::fetch::spool::SpoolSpace;
 use crate::health::{self, Health};
 use crate::lease::Session;
+use crate::listing::Lister;
 use crate::meta::snapshot::Snapshots;
 use crate::metrics::Metrics;
 use crate::pull::Puller;
@@ -105,14 +106,17 @@ impl Gateway {
             tasks: tasks.clone(),
         };
         let space = SpoolSpace::new(config.spool_dir.clone(), limits::SPOOL_MEMORY_TOTAL);
+        let resolver = Arc::new(Resolver::new(tools.clone(), config.manifest_memory));
         let puller = Arc::new(Puller {
             snapshots,
-            resolver: Arc::new(Resolver::new(tools.clone(), config.manifest_memory)),
+            lister: Arc::new(Lister::new(tools.clone(), Arc::clone(&resolver))),
+            resolver,
             blobs: Arc::new(Blobs::new(tools, Arc::clone(&meta), space)),
             usage: Arc::new(UsageLog::new(Arc::clone(&clock))),
             metrics,
             clock,
             anonymous_pull: config.anonymous_pull,
+            mirror_registry: config.mirror_registry,
         });
         let health = Arc::new(Health::new(store, telemetry));
         Ok(Self { config, puller, health, meta, session, catalog, tasks })
@@ -170,8 +174,12 @@ impl Gateway {
         let jobs = TaskTracker::new();
         jobs.spawn(Arc::clone(&self.session).keep_alive(stop.clone()));
         jobs.spawn(Arc::clone(&self.puller.usage).run(Arc::clone(&self.meta), stop.clone()));
-        let catalog = Arc::clone(&self.catalog);
-        jobs.spawn(Arc::clone(&self.puller.snapshots).follow(move || catalog.forget(), stop.clone()));
+        let (catalog, lister) = (Arc::clone(&self.catalog), Arc::clone(&self.puller.lister));
+        let forget = move || {
+            catalog.forget();
+            lister.forget();
+        };
+        jobs.spawn(Arc::clone(&self.puller.snapshots).follow(forget, stop.clone()));
         jobs
     }
 }

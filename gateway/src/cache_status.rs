@@ -37,6 +37,20 @@ impl CacheStatus {
         }
     }
 
+    /// Of an answer that is put together from two: what cost more.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let rank = |status: Self| match status {
+            Self::Hit => 0,
+            Self::Revalidated => 1,
+            Self::Collapsed => 2,
+            Self::Miss => 3,
+            // That a part is old is what matters most to whoever reads the whole.
+            Self::Stale { .. } => 4,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+
     /// For metrics and logs.
     pub fn label(self) -> &'static str {
         match self {

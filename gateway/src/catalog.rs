@@ -5,19 +5,19 @@
 
 use std::sync::Arc;
 
-use moka::future::Cache;
+use moka::sync::Cache;
 use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::{BlobLocation, Descriptor, ObjectKey, Right, TagEntry, TagKey};
 use roadstead_proto::domain::epoch::{Epoch, Revision};
 use roadstead_proto::domain::image::{Reference, RepositoryName, Tag};
 use roadstead_proto::domain::lease::FencingToken;
 use roadstead_proto::domain::limits;
-use roadstead_proto::domain::registry::{RegionId, RegistryId, UpstreamId};
+use roadstead_proto::domain::registry::{RegionId, UpstreamId};
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::meta::{Consistency, MetaError, MetaStore};
 use roadstead_proto::state::read::ContentQuery;
 
-use crate::meta::snapshot::{RegistryView, UpstreamView};
+use crate::meta::snapshot::{RegistryView, Scope, UpstreamView};
 use crate::upstream::error::{Fault, NotHere};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,6 +71,17 @@ pub struct LookedUp {
     pub revision: Revision,
 }
 
+/// A tag as clients know it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TagName {
+    /// Whose it is.
+    pub scope: Scope,
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The tag.
+    pub tag: Tag,
+}
+
 /// The last answer that was no content, and until when it is remembered.
 #[derive(Debug, Clone)]
 enum Setback {
@@ -84,7 +95,7 @@ pub struct Catalog {
     region: RegionId,
     content: Cache<ContentKey, Known>,
     descriptors: Cache<ContentKey, Descriptor>,
-    tags: Cache<(RegistryId, RepositoryName, Tag), KnownTag>,
+    tags: Cache<TagName, KnownTag>,
     setbacks: Cache<ReferenceKey, Setback>,
     /// Objects found missing or damaged: what is recorded of them is not believed until others take their place.
     damaged: Cache<ObjectKey, ()>,
@@ -122,8 +133,8 @@ impl Catalog {
     }
 
     /// Content that is known without asking the metadata.
-    pub async fn known(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest) -> Option<Known> {
-        let known = self.content.get(&content_key(view, repository, digest)).await?;
+    pub fn known(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest) -> Option<Known> {
+        let known = self.content.get(&content_key(view, repository, digest))?;
         match known.location {
             Some(location) if self.damaged.contains_key(&location.key) => None,
             _ => Some(known),
@@ -131,19 +142,19 @@ impl Catalog {
     }
 
     /// Keeps what was just earned or read.
-    pub async fn learn(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest, known: Known) {
-        self.content.insert(content_key(view, repository, digest), known).await;
+    pub fn learn(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest, known: Known) {
+        self.content.insert(content_key(view, repository, digest), known);
     }
 
     /// Remembers that an object is missing or damaged.
-    pub async fn distrust(&self, object: ObjectKey) {
-        self.damaged.insert(object, ()).await;
+    pub fn distrust(&self, object: ObjectKey) {
+        self.damaged.insert(object, ());
     }
 
     /// Keeps what a manifest names.
-    pub async fn learn_children(&self, view: &UpstreamView, repository: &RepositoryName, children: &[Descriptor]) {
+    pub fn learn_children(&self, view: &UpstreamView, repository: &RepositoryName, children: &[Descriptor]) {
         for child in children {
-            self.descriptors.insert(content_key(view, repository, &child.digest), child.clone()).await;
+            self.descriptors.insert(content_key(view, repository, &child.digest), child.clone());
         }
     }
 
@@ -171,7 +182,7 @@ impl Catalog {
                 && damaged.is_none()
             {
                 let known = Known { right, location: Some(location) };
-                self.learn(view, repository, digest, known.clone()).await;
+                self.learn(view, repository, digest, known.clone());
                 looked_up.known.push((Arc::clone(view), known));
             } else if at.delivered && found.location.is_some() && damaged.is_none() {
                 looked_up.delivered.push(at.upstream);
@@ -204,12 +215,12 @@ impl Catalog {
             return Ok(None);
         }
         let known = Known { right, location: Some(location) };
-        self.learn(view, repository, digest, known.clone()).await;
+        self.learn(view, repository, digest, known.clone());
         Ok(Some(known))
     }
 
     /// The upstreams whose manifests, seen by this gateway, name a digest.
-    pub async fn named(
+    pub fn named(
         &self,
         registry: &RegistryView,
         repository: &RepositoryName,
@@ -217,7 +228,7 @@ impl Catalog {
     ) -> Vec<(Arc<UpstreamView>, Descriptor)> {
         let mut named = Vec::new();
         for view in &registry.upstreams {
-            if let Some(descriptor) = self.descriptors.get(&content_key(view, repository, digest)).await {
+            if let Some(descriptor) = self.descriptors.get(&content_key(view, repository, digest)) {
                 named.push((Arc::clone(view), descriptor));
             }
         }
@@ -225,33 +236,42 @@ impl Catalog {
     }
 
     /// A tag that is known without asking the metadata.
-    pub async fn known_tag(&self, key: &TagKey) -> Option<KnownTag> {
-        self.tags.get(&(key.registry, key.repository.clone(), key.tag.clone())).await
+    pub fn known_tag(&self, name: &TagName) -> Option<KnownTag> {
+        self.tags.get(name)
     }
 
     /// Keeps what a tag was just resolved to.
-    pub async fn learn_tag(&self, key: &TagKey, known: KnownTag) {
-        self.tags.insert((key.registry, key.repository.clone(), key.tag.clone()), known).await;
+    pub fn learn_tag(&self, name: &TagName, known: KnownTag) {
+        self.tags.insert(name.clone(), known);
     }
 
     /// Asks the metadata about a tag; what is in memory counts where the metadata is away or behind.
-    pub async fn look_up_tag(&self, key: &TagKey) -> Option<KnownTag> {
-        let in_memory = self.known_tag(key).await;
-        let stored = match self.meta.tag(key, Consistency::Local).await {
-            Ok(view) => view.route.zip(view.entry).map(|(route, entry)| KnownTag {
-                upstream: route.upstream,
-                entry,
-                routing: route.routing,
-            }),
-            Err(_) => None,
-        };
+    pub async fn look_up_tag(&self, registry: &RegistryView, name: &TagName) -> Option<KnownTag> {
+        let in_memory = self.known_tag(name);
+        let stored = self.stored_tag(registry, name).await;
         match (in_memory, stored) {
             (Some(ours), Some(theirs)) if ours.entry.checked_at >= theirs.entry.checked_at => Some(ours),
             (_, Some(theirs)) => {
-                self.learn_tag(key, theirs.clone()).await;
+                self.learn_tag(name, theirs.clone());
                 Some(theirs)
             }
             (ours, None) => ours,
+        }
+    }
+
+    async fn stored_tag(&self, registry: &RegistryView, name: &TagName) -> Option<KnownTag> {
+        let TagName { scope, repository, tag } = name;
+        match *scope {
+            Scope::Registry(id) => {
+                let key = TagKey { registry: id, repository: repository.clone(), tag: tag.clone() };
+                let view = self.meta.tag(&key, Consistency::Local).await.ok()?;
+                let (route, entry) = view.route.zip(view.entry)?;
+                Some(KnownTag { upstream: route.upstream, entry, routing: route.routing })
+            }
+            Scope::Upstream(id) => {
+                let entry = self.tag_entry(registry.upstream(id)?, repository, tag).await?;
+                Some(KnownTag { upstream: id, entry, routing: registry.registry.routing })
+            }
         }
     }
 
@@ -262,7 +282,7 @@ impl Catalog {
     }
 
     /// Remembers that an upstream said "not here".
-    pub async fn remember_not_here(
+    pub fn remember_not_here(
         &self,
         view: &UpstreamView,
         repository: &RepositoryName,
@@ -271,11 +291,11 @@ impl Catalog {
         now: Timestamp,
     ) {
         let until = now.after(limits::NOT_HERE_MEMORY);
-        self.setbacks.insert(reference_key(view, repository, reference), Setback::NotHere(not_here, until)).await;
+        self.setbacks.insert(reference_key(view, repository, reference), Setback::NotHere(not_here, until));
     }
 
     /// Remembers that an upstream could not say.
-    pub async fn remember_fault(
+    pub fn remember_fault(
         &self,
         view: &UpstreamView,
         repository: &RepositoryName,
@@ -284,32 +304,32 @@ impl Catalog {
         now: Timestamp,
     ) {
         let until = now.after(limits::FAULT_MEMORY);
-        self.setbacks.insert(reference_key(view, repository, reference), Setback::Fault(fault, until)).await;
+        self.setbacks.insert(reference_key(view, repository, reference), Setback::Fault(fault, until));
     }
 
     /// A "not here" that still counts.
-    pub async fn not_here(
+    pub fn not_here(
         &self,
         view: &UpstreamView,
         repository: &RepositoryName,
         reference: &Reference,
         now: Timestamp,
     ) -> Option<NotHere> {
-        match self.setbacks.get(&reference_key(view, repository, reference)).await {
+        match self.setbacks.get(&reference_key(view, repository, reference)) {
             Some(Setback::NotHere(not_here, until)) if now < until => Some(not_here),
             _ => None,
         }
     }
 
     /// A fault so recent that whoever has a stale copy need not wait for another.
-    pub async fn recent_fault(
+    pub fn recent_fault(
         &self,
         view: &UpstreamView,
         repository: &RepositoryName,
         reference: &Reference,
         now: Timestamp,
     ) -> Option<Fault> {
-        match self.setbacks.get(&reference_key(view, repository, reference)).await {
+        match self.setbacks.get(&reference_key(view, repository, reference)) {
             Some(Setback::Fault(fault, until)) if now < until => Some(fault),
             _ => None,
         }

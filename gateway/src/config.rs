@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use roadstead_proto::domain::lease::GatewayId;
-use roadstead_proto::domain::registry::RegionId;
+use roadstead_proto::domain::registry::{RegionId, RegistryId};
 
 /// Settings of one gateway.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Config {
     pub region: RegionId,
     /// Whether pulls need no token, whatever the registry says. For listeners on loopback.
     pub anonymous_pull: bool,
+    /// The registry that is meant where a path names none: by Docker as a mirror, by containerd with `?ns=`.
+    pub mirror_registry: Option<RegistryId>,
     /// Memory for manifests, in bytes.
     pub manifest_memory: u64,
     /// Folder for spools that outgrow memory; the files in it have no name.

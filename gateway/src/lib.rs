@@ -7,8 +7,9 @@
 //! | 1 | [`server`] | socket → request with an id, bounded |
 //! | 2 | [`pull::route`] | method and path → `PullRequest` |
 //! | 3 | [`auth`] | headers → `Principal` |
-//! | 4 | [`policy`] | principal and image → `Permit`; everything below takes one |
+//! | 4 | [`policy`] | principal, registry (or [`namespace`]) and image → `Permit`; everything below takes one |
 //! | 5 | [`resolve`] | tag → manifest: fresh, revalidated, stale, or from the walk down the upstreams |
+//! |   | [`listing`] | tags and referrers of a repository, as its upstreams list them |
 //! | 6 | [`fetch`] | digest → bytes: stored, a running download, or a new one |
 //! | 7 | [`upstream`] | questions to registries, and what their answers mean |
 //! | 8 | [`pull`] | the answer, or an OCI error |
@@ -16,8 +17,8 @@
 //! A file may look at its own folder and at lower levels only:
 //!
 //! ```text
-//! app, server ─► pull │ health ─► resolve ─► fetch ─► policy ─► auth │ upstream │ lease │ catalog │ usage
-//!                                        ─► meta │ flight ─► config, metrics, seal, manifest, cache_status
+//! app, server ─► pull │ health ─► listing ─► resolve ─► fetch ─► policy ─► auth │ upstream │ lease │ catalog │ usage
+//!                                        ─► meta │ flight ─► config, metrics, seal, manifest, namespace, cache_status
 //! ```
 //!
 //! In the fresh, warm case steps 1 to 8 touch this process only: no metadata, no object storage, no upstream.
@@ -31,9 +32,11 @@ pub mod fetch;
 pub mod flight;
 pub mod health;
 pub mod lease;
+pub mod listing;
 pub mod manifest;
 pub mod meta;
 pub mod metrics;
+pub mod namespace;
 pub mod policy;
 pub mod pull;
 pub mod resolve;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 /// How much is generated at a time while hashing.
 const HASH_CHUNK: usize = 256 * 1024;
@@ -105,7 +105,16 @@ impl Content {
 
     /// The SHA-256 digest, `sha256:<hex>`, computed by streaming.
     pub fn digest(&self) -> String {
-        let mut hasher = Sha256::new();
+        render("sha256", &self.hash::<Sha256>())
+    }
+
+    /// The SHA-512 digest, `sha512:<hex>`, computed by streaming.
+    pub fn sha512(&self) -> String {
+        render("sha512", &self.hash::<Sha512>())
+    }
+
+    fn hash<H: sha2::Digest>(&self) -> Vec<u8> {
+        let mut hasher = H::new();
         let mut buffer = vec![0; HASH_CHUNK];
         let mut offset = 0;
         while offset < self.len {
@@ -114,7 +123,7 @@ impl Content {
             hasher.update(&buffer[..take]);
             offset += take as u64;
         }
-        render(&hasher.finalize())
+        hasher.finalize().to_vec()
     }
 
     fn fill(&self, offset: u64, target: &mut [u8]) {
@@ -135,11 +144,11 @@ impl Content {
 
 /// The SHA-256 digest of bytes in memory, `sha256:<hex>`.
 pub fn digest_of(bytes: &[u8]) -> String {
-    render(&Sha256::digest(bytes))
+    render("sha256", &Sha256::digest(bytes))
 }
 
-fn render(hash: &[u8]) -> String {
-    let mut text = String::from("sha256:");
+fn render(algorithm: &str, hash: &[u8]) -> String {
+    let mut text = format!("{algorithm}:");
     for byte in hash {
         write!(text, "{byte:02x}").expect("writing to a string cannot fail");
     }

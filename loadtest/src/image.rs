@@ -49,12 +49,18 @@ impl Manifest {
         Self { subject, artifact_type, ..manifest }
     }
 
+    /// The same manifest under its SHA-512 digest.
+    #[must_use]
+    pub fn by_sha512(self) -> Self {
+        Self { digest: Content::literal(self.bytes.clone()).sha512(), ..self }
+    }
+
     /// Its media type.
     pub fn media_type(&self) -> &str {
         &self.media_type
     }
 
-    /// `sha256:<hex>` of its bytes.
+    /// `<algorithm>:<hex>` of its bytes.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -94,12 +100,18 @@ impl Blob {
         Self { media_type: media_type.into(), digest: content.digest(), content }
     }
 
+    /// The same blob under its SHA-512 digest.
+    #[must_use]
+    pub fn by_sha512(self) -> Self {
+        Self { digest: self.content.sha512(), ..self }
+    }
+
     /// The media type its manifest gives it.
     pub fn media_type(&self) -> &str {
         &self.media_type
     }
 
-    /// `sha256:<hex>` of its bytes.
+    /// `<algorithm>:<hex>` of its bytes.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -139,6 +151,7 @@ impl Image {
             form: Form::Oci,
             layers: Layers::Opaque,
             platform: ("linux".into(), "amd64".into()),
+            sha512: false,
         }
     }
 
@@ -207,6 +220,7 @@ pub struct ImageBuilder {
     form: Form,
     layers: Layers,
     platform: (String, String),
+    sha512: bool,
 }
 
 impl ImageBuilder {
@@ -234,6 +248,12 @@ impl ImageBuilder {
         self
     }
 
+    /// Addresses everything by SHA-512.
+    pub fn sha512(mut self) -> Self {
+        self.sha512 = true;
+        self
+    }
+
     /// Sets operating system and architecture.
     pub fn platform(mut self, os: &str, architecture: &str) -> Self {
         self.platform = (os.into(), architecture.into());
@@ -248,7 +268,7 @@ impl ImageBuilder {
                 Layers::Opaque => Content::noise(seed, *size),
                 Layers::Tar => Content::tar(&format!("layer-{index}.bin"), seed, *size),
             };
-            Blob::new(self.form.layer(self.layers), content)
+            self.addressed(Blob::new(self.form.layer(self.layers), content))
         });
         let layers: Vec<Blob> = self.base.iter().cloned().chain(own).collect();
         let config = json!({
@@ -263,7 +283,7 @@ impl ImageBuilder {
                 "diff_ids": layers.iter().map(Blob::digest).collect::<Vec<_>>(),
             },
         });
-        let config = Blob::new(self.form.config(), Content::literal(config.to_string()));
+        let config = self.addressed(Blob::new(self.form.config(), Content::literal(config.to_string())));
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": self.form.manifest(),
@@ -271,7 +291,12 @@ impl ImageBuilder {
             "layers": layers.iter().map(|layer| layer.descriptor().to_json()).collect::<Vec<_>>(),
         });
         let manifest = Manifest::from_json(self.form.manifest(), &manifest);
+        let manifest = if self.sha512 { manifest.by_sha512() } else { manifest };
         Image { manifest, config, layers, platform: self.platform }
+    }
+
+    fn addressed(&self, blob: Blob) -> Blob {
+        if self.sha512 { blob.by_sha512() } else { blob }
     }
 }
 

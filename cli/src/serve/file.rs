@@ -22,6 +22,8 @@ pub(crate) struct File {
     pub(crate) admin_listen: Option<SocketAddr>,
     /// As `--data-dir`.
     pub(crate) data_dir: Option<PathBuf>,
+    /// As `--mirror-registry`.
+    pub(crate) mirror_registry: Option<u64>,
     /// As `--upstream-ca`.
     pub(crate) upstream_ca: Option<PathBuf>,
     /// As `--log-format`.
@@ -160,6 +162,7 @@ mod tests {
             listen: Some(_),
             admin_listen: Some(_),
             data_dir: Some(_),
+            mirror_registry: Some(_),
             upstream_ca: Some(_),
             log_format: Some(_),
             drain_timeout: Some(_),

@@ -72,6 +72,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) cache_validity: Option<Span>,
 
+    /// The registry that is meant by names without a prefix, as Docker asks a mirror and containerd with `?ns=`: its number,
+    /// or 0 for none [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) mirror_registry: Option<u64>,
+
     /// Certificates (PEM) to trust besides those of the system when connecting to upstreams
     #[arg(long, value_name = "FILE")]
     pub(crate) upstream_ca: Option<PathBuf>,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use roadstead_gateway::seal::{Keyring, SealError};
 use roadstead_proto::domain::limits;
+use roadstead_proto::domain::registry::RegistryId;
 use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::domain::upstream::{OnError, OnNotFound};
 
@@ -26,6 +27,8 @@ pub(crate) const SECRET_KEY_VARIABLE: &str = "ROADSTEAD_SECRET_KEY";
 
 const LISTEN: &str = "127.0.0.1:8080";
 const ADMIN_LISTEN: &str = "127.0.0.1:8081";
+/// The one that the first start creates.
+const MIRROR_REGISTRY: u64 = 1;
 const DATA_DIR: &str = "./roadstead-data";
 /// A token is kept as a plain hash, which is enough for long random ones only; a shorter one is reported.
 pub(crate) const TOKEN_LENGTH_ADVISED: usize = 20;
@@ -45,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) upstreams: Vec<NamedUpstream>,
     /// Whether somebody named them; the built-in ones are no wish that a later start could go against.
     pub(crate) upstreams_named: bool,
+    /// The registry that names without a prefix mean.
+    pub(crate) mirror_registry: Option<RegistryId>,
     /// Certificates to trust besides those of the system.
     pub(crate) upstream_ca: Option<CaFile>,
     /// How log lines look.
@@ -120,6 +125,9 @@ pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>)
         data_dir: flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR)),
         upstreams: named.unwrap_or_else(|| named::built_in(validity)),
         upstreams_named,
+        mirror_registry: Some(flags.mirror_registry.or(file.mirror_registry).unwrap_or(MIRROR_REGISTRY))
+            .filter(|number| *number > 0)
+            .map(RegistryId),
         upstream_ca: flags.upstream_ca.or(file.upstream_ca).map(read_certificates).transpose()?,
         log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         drain_timeout: file.drain_timeout.map_or(limits::DRAIN_TIMEOUT_DEFAULT, |span| span.0),
@@ -170,6 +178,8 @@ impl fmt::Display for Settings {
         writeln!(f, "  listen           {}", self.listen)?;
         writeln!(f, "  admin_listen     {}", self.admin_listen)?;
         writeln!(f, "  data_dir         {}", self.data_dir.display())?;
+        let mirror = self.mirror_registry.map_or_else(|| "none".to_owned(), |registry| registry.to_string());
+        writeln!(f, "  mirror_registry  {mirror}")?;
         if let Some(file) = &self.upstream_ca {
             writeln!(f, "  upstream_ca      {}", file.path.display())?;
         }

@@ -33,7 +33,7 @@ fn the_example_is_the_defaults() {
 
 #[test]
 fn flags_win_over_the_file_and_the_file_over_the_defaults() {
-    let text = "listen = '127.0.0.1:1'\ndata_dir = 'file'\nlog_format = 'json'\ncache_validity = '1h'\n\
+    let text = "listen = '127.0.0.1:1'\nmirror_registry = 7\ndata_dir = 'file'\nlog_format = 'json'\ncache_validity = '1h'\n\
                 blob_memory = '1GiB'\nmanifest_memory = '1MiB'\ndrain_timeout = '5s'";
     let flags = Flags {
         listen: Some(known_address("127.0.0.1:2")),
@@ -44,11 +44,17 @@ fn flags_win_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(settings.listen, known_address("127.0.0.1:2"));
     assert_eq!(settings.admin_listen, known_address(ADMIN_LISTEN));
     assert_eq!(settings.data_dir, Path::new("file"));
+    assert_eq!((settings.mirror_registry, defaults().mirror_registry), (Some(RegistryId(7)), Some(RegistryId(1))));
     assert_eq!(settings.log_format, LogFormat::Json);
     assert_eq!((settings.blob_memory, settings.manifest_memory), (1 << 30, 1 << 20));
     assert_eq!(settings.drain_timeout, Duration::from_secs(5));
     assert!(!settings.upstreams_named);
     assert!(settings.upstreams.iter().all(|upstream| upstream.validity == Duration::from_secs(60)));
+}
+
+#[test]
+fn registry_0_is_no_mirror() {
+    assert_eq!(with_file("mirror_registry = 0", Flags::default()).unwrap().mirror_registry, None);
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Blobs {
         if lost.is_none() {
             for view in &permit.registry().upstreams {
                 if let Some(source) =
-                    catalog.known(view, permit.repository(), digest).await.and_then(|known| stored(view, &known))
+                    catalog.known(view, permit.repository(), digest).and_then(|known| stored(view, &known))
                 {
                     return Ok(source);
                 }
@@ -148,7 +148,7 @@ impl Blobs {
         looked_up: &LookedUp,
     ) -> Vec<(Arc<UpstreamView>, Option<u64>)> {
         let (registry, repository) = (permit.registry(), permit.repository());
-        let mut named = self.tools.catalog.named(registry, repository, digest).await;
+        let mut named = self.tools.catalog.named(registry, repository, digest);
         if named.is_empty() {
             named.clone_from(&looked_up.named);
         }
@@ -177,7 +177,7 @@ impl Blobs {
         let now = self.tools.clock.now();
         for (view, size) in self.candidates(permit, digest, looked_up).await {
             let repository = permit.repository();
-            if self.tools.catalog.not_here(&view, repository, &reference, now).await.is_some() {
+            if self.tools.catalog.not_here(&view, repository, &reference, now).is_some() {
                 continue;
             }
             let wanted = Wanted { view: &view, repository, digest, size, lost };
@@ -185,7 +185,7 @@ impl Blobs {
                 Ok(Answer::Here(source)) => return Ok(source),
                 Ok(Answer::NotHere(not_here)) => {
                     debug!(upstream = %view.upstream.id, %digest, reason = not_here.reason(), "not here");
-                    self.tools.catalog.remember_not_here(&view, repository, &reference, not_here, now).await;
+                    self.tools.catalog.remember_not_here(&view, repository, &reference, not_here, now);
                 }
                 Err(error) if view.upstream.settings.on_error == OnError::Next => {
                     passed_over.get_or_insert(error);
@@ -318,7 +318,7 @@ impl Blobs {
     async fn distrust(&self, object: ObjectKey, error: &StorageError) {
         // An outage says nothing about the object.
         if matches!(error.kind(), Kind::NotFound | Kind::Corrupt) {
-            self.tools.catalog.distrust(object).await;
+            self.tools.catalog.distrust(object);
         }
     }
 
@@ -342,7 +342,7 @@ impl Blobs {
     pub async fn size(&self, permit: &Permit, digest: &Digest) -> Result<(Option<u64>, CacheStatus), FetchError> {
         let (registry, repository) = (permit.registry(), permit.repository());
         for view in &registry.upstreams {
-            if let Some(known) = self.tools.catalog.known(view, repository, digest).await {
+            if let Some(known) = self.tools.catalog.known(view, repository, digest) {
                 return Ok((Some(known.right.size), CacheStatus::Hit));
             }
         }
@@ -354,7 +354,7 @@ impl Blobs {
         let (reference, now) = (Reference::Digest(*digest), self.tools.clock.now());
         for (view, size) in self.candidates(permit, digest, &looked_up).await {
             // HEAD must not promise what a GET has just been refused.
-            if self.tools.catalog.not_here(&view, repository, &reference, now).await.is_some() {
+            if self.tools.catalog.not_here(&view, repository, &reference, now).is_some() {
                 continue;
             }
             if let Some(size) = size {

@@ -116,6 +116,14 @@ impl FetchError {
         }
     }
 
+    /// For metrics and `Cache-Status`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Upstream { fault, .. } => fault.reason(),
+            _ => "unavailable",
+        }
+    }
+
     /// When to try again, where the upstream said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

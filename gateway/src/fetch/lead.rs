@@ -108,7 +108,7 @@ impl Lead {
                 replaces: self.replaces,
             };
             if let Some(known) = tools.record(held, content, None).await {
-                tools.catalog.learn(&self.view, &self.repository, &self.digest, known).await;
+                tools.catalog.learn(&self.view, &self.repository, &self.digest, known);
             }
         }
     }

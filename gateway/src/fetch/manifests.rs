@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt as _;
-use moka::future::Cache;
+use moka::sync::Cache;
 use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::{ContentKind, EntryRef, ObjectKey};
 use roadstead_proto::domain::epoch::Revision;
@@ -85,7 +85,7 @@ impl Manifests {
         if known.right.kind != ContentKind::Manifest {
             return None;
         }
-        let bytes = match self.memory.get(digest).await {
+        let bytes = match self.memory.get(digest) {
             Some(bytes) => bytes,
             None => self.load_stored(digest, known).await?,
         };
@@ -110,7 +110,7 @@ impl Manifests {
             warn!(object = %location.key, "a recorded manifest is damaged");
             return None;
         }
-        self.memory.insert(*digest, bytes.clone()).await;
+        self.memory.insert(*digest, bytes.clone());
         Some(bytes)
     }
 
@@ -148,7 +148,7 @@ impl Manifests {
 
     async fn unreadable(&self, view: &UpstreamView, entry: &EntryRef) -> Option<FencingToken> {
         let digest = entry.reference.digest()?;
-        let known = self.tools.catalog.known(view, &entry.repository, digest).await?;
+        let known = self.tools.catalog.known(view, &entry.repository, digest)?;
         known.location.map(|location| location.key.token)
     }
 
@@ -182,9 +182,9 @@ impl Manifests {
         };
         let (catalog, repository) = (&self.tools.catalog, &entry.repository);
         let known = Known { right: content.right(self.tools.clock.now()), location: None };
-        self.memory.insert(fetched.digest, fetched.bytes.clone()).await;
-        catalog.learn_children(view, repository, &content.children).await;
-        catalog.learn(view, repository, &fetched.digest, known).await;
+        self.memory.insert(fetched.digest, fetched.bytes.clone());
+        catalog.learn_children(view, repository, &content.children);
+        catalog.learn(view, repository, &fetched.digest, known);
         if let Some(held) = held {
             let tag = verdict(&fetched);
             self.store_and_record(Arc::clone(view), held, content, fetched.bytes.clone(), tag);
@@ -211,7 +211,7 @@ impl Manifests {
             }
             let (repository, digest) = (content.entry.repository.clone(), content.object.digest);
             if let Some(known) = tools.record(held, content, tag).await {
-                tools.catalog.learn(&view, &repository, &digest, known).await;
+                tools.catalog.learn(&view, &repository, &digest, known);
             }
         });
     }

@@ -16,6 +16,7 @@ use roadstead_proto::state::command::Changed;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::namespace::{Namespace, by_namespace};
 use crate::seal::Keyring;
 
 /// The configuration at one revision.
@@ -36,6 +37,20 @@ pub struct RegistryView {
     pub registry: Registry,
     /// First asked first.
     pub upstreams: Vec<Arc<UpstreamView>>,
+    /// Whose tags are meant through this view.
+    pub scope: Scope,
+    /// The same registry narrowed to the one upstream that answers to a namespace.
+    pub namespaces: HashMap<Namespace, Arc<RegistryView>>,
+}
+
+/// Whose tags are meant: one name may stand for another image at each upstream, so what was found in one scope says
+/// nothing in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Of the first upstream of a registry that has the name.
+    Registry(RegistryId),
+    /// Of this upstream, which the client named itself.
+    Upstream(UpstreamId),
 }
 
 /// An upstream, ready to be asked.
@@ -66,6 +81,29 @@ pub enum SignIn {
 }
 
 impl RegistryView {
+    /// A registry over its upstreams, first asked first.
+    pub fn new(registry: Registry, upstreams: Vec<Arc<UpstreamView>>) -> Self {
+        let named = by_namespace(upstreams.iter().map(|view| &view.upstream));
+        let namespaces = named
+            .into_iter()
+            .filter_map(|(namespace, named)| {
+                let view = upstreams.iter().find(|view| view.upstream.id == named.id)?;
+                Some((namespace, Arc::new(Self::narrowed(&registry, view))))
+            })
+            .collect();
+        Self { scope: Scope::Registry(registry.id), registry, upstreams, namespaces }
+    }
+
+    /// The registry as if it had this upstream only, which the client named itself.
+    pub fn narrowed(registry: &Registry, upstream: &Arc<UpstreamView>) -> Self {
+        Self {
+            scope: Scope::Upstream(upstream.upstream.id),
+            registry: registry.clone(),
+            upstreams: vec![Arc::clone(upstream)],
+            namespaces: HashMap::new(),
+        }
+    }
+
     /// The upstream of a number, if it is linked.
     pub fn upstream(&self, id: UpstreamId) -> Option<&Arc<UpstreamView>> {
         self.upstreams.iter().find(|view| view.upstream.id == id)
@@ -80,20 +118,21 @@ impl Snapshot {
             .into_iter()
             .map(|upstream| (upstream.id, Arc::new(UpstreamView::build(upstream, keyring))))
             .collect();
-        let mut registries: HashMap<RegistryId, RegistryView> = configuration
-            .registries
-            .into_iter()
-            .map(|registry| (registry.id, RegistryView { registry, upstreams: Vec::new() }))
-            .collect();
+        let mut registries: HashMap<RegistryId, (Registry, Vec<Arc<UpstreamView>>)> =
+            configuration.registries.into_iter().map(|registry| (registry.id, (registry, Vec::new()))).collect();
         // Links come by registry, then position.
         for link in configuration.links {
-            if let (Some(view), Some(upstream)) = (registries.get_mut(&link.registry), views.get(&link.upstream)) {
-                view.upstreams.push(Arc::clone(upstream));
+            if let (Some((_, linked)), Some(upstream)) = (registries.get_mut(&link.registry), views.get(&link.upstream))
+            {
+                linked.push(Arc::clone(upstream));
             }
         }
         Self {
             revision: configuration.revision,
-            registries: registries.into_iter().map(|(id, view)| (id, Arc::new(view))).collect(),
+            registries: registries
+                .into_iter()
+                .map(|(id, (registry, linked))| (id, Arc::new(RegistryView::new(registry, linked))))
+                .collect(),
             tokens: configuration.tokens.into_iter().map(|token| (token.hash, token)).collect(),
         }
     }

@@ -10,13 +10,15 @@ use roadstead_proto::domain::principal::Role;
 use roadstead_proto::domain::registry::RegistryId;
 
 use crate::auth::Principal;
-use crate::meta::snapshot::{RegistryView, Snapshot};
+use crate::meta::snapshot::{RegistryView, Snapshot, UpstreamView};
+use crate::namespace::Namespace;
 
 /// The right to pull one repository of one virtual registry.
 #[derive(Debug, Clone)]
 pub struct Permit {
     registry: Arc<RegistryView>,
     repository: RepositoryName,
+    namespace: Option<Namespace>,
 }
 
 /// Why there is no permit.
@@ -26,6 +28,8 @@ pub enum Denied {
     UnknownRegistry,
     /// A token is needed.
     SignIn,
+    /// No upstream of the registry answers to this namespace.
+    UnknownNamespace,
 }
 
 impl Permit {
@@ -34,20 +38,43 @@ impl Permit {
         &self.registry
     }
 
+    /// The namespace that the client named, where it did.
+    pub fn namespace(&self) -> Option<&Namespace> {
+        self.namespace.as_ref()
+    }
+
+    /// The same repository at one of the registry's upstreams, and nowhere else.
+    #[must_use]
+    pub fn at(&self, upstream: &Arc<UpstreamView>) -> Self {
+        let registry = Arc::new(RegistryView::narrowed(&self.registry.registry, upstream));
+        Self { registry, repository: self.repository.clone(), namespace: self.namespace.clone() }
+    }
+
     /// The repository, as the client named it.
     pub fn repository(&self) -> &RepositoryName {
         &self.repository
     }
 }
 
+/// What is to be pulled, as far as a decision needs to know it.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// The virtual registry.
+    pub registry: RegistryId,
+    /// The registry that the client means, where it says so.
+    pub namespace: Option<&'a Namespace>,
+    /// The repository.
+    pub repository: RepositoryName,
+}
+
 /// Decides on a pull. `anonymous_pull` is the gateway's own setting, for listeners on loopback.
 pub fn decide(
     snapshot: &Snapshot,
     principal: &Principal,
-    registry: RegistryId,
-    repository: RepositoryName,
+    wanted: Wanted<'_>,
     anonymous_pull: bool,
 ) -> Result<Permit, Denied> {
+    let Wanted { registry, namespace, repository } = wanted;
     let view = snapshot.registries.get(&registry);
     match (principal, view) {
         (Principal::Anonymous, Some(view)) if anonymous_pull || view.registry.anonymous_pull => {}
@@ -56,10 +83,12 @@ pub fn decide(
         (Principal::Token(token), Some(view)) if token.role == Role::Admin || token.group == view.registry.group => {}
         _ => return Err(Denied::UnknownRegistry),
     }
-    match view {
-        Some(view) => Ok(Permit { registry: Arc::clone(view), repository }),
-        None => Err(Denied::UnknownRegistry),
-    }
+    let view = view.ok_or(Denied::UnknownRegistry)?;
+    let registry = match namespace {
+        None => view,
+        Some(namespace) => view.namespaces.get(namespace).ok_or(Denied::UnknownNamespace)?,
+    };
+    Ok(Permit { registry: Arc::clone(registry), repository, namespace: namespace.cloned() })
 }
 
 #[cfg(test)]
@@ -82,7 +111,7 @@ mod tests {
             created_at: Timestamp(0),
             updated_at: Timestamp(0),
         };
-        let view = RegistryView { registry, upstreams: vec![] };
+        let view = RegistryView::new(registry, vec![]);
         Snapshot { registries: [(RegistryId(1), Arc::new(view))].into(), ..Snapshot::default() }
     }
 
@@ -113,8 +142,9 @@ mod tests {
             (&token(2, Role::Admin), 1, false, false, None),
             (&token(1, Role::Admin), 2, false, false, Some(UnknownRegistry)),
         ] {
-            let repository = "library/x".parse().unwrap();
-            let decided = decide(&snapshot(open_registry), principal, RegistryId(registry), repository, open_gateway);
+            let (registry, repository) = (RegistryId(registry), "library/x".parse().unwrap());
+            let wanted = Wanted { registry, namespace: None, repository };
+            let decided = decide(&snapshot(open_registry), principal, wanted, open_gateway);
             assert_eq!(decided.err(), expected, "{principal:?} on {registry}");
         }
     }

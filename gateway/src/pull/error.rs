@@ -23,6 +23,9 @@ pub(super) enum PullError {
     /// No credentials, or bad ones.
     SignIn(&'static str),
     UnknownRegistry,
+    /// A bare name, and no registry is configured for those.
+    NoRegistry,
+    UnknownNamespace,
     /// `what` in the words of the client; `hint` where we know better.
     Fetch {
         what: What,
@@ -40,6 +43,8 @@ pub(super) enum PullError {
 pub(super) enum What {
     Manifest,
     Blob,
+    Tags,
+    Referrers,
 }
 
 /// OCI error codes (distribution spec, "Error Codes"), and the two of the reference implementation that fit better.
@@ -51,6 +56,7 @@ enum OciCode {
     ManifestUnknown,
     NameInvalid,
     NameUnknown,
+    PaginationNumberInvalid,
     RangeInvalid,
     TagInvalid,
     Toomanyrequests,
@@ -115,6 +121,18 @@ fn rendering(error: &PullError) -> Rendering {
             OciCode::NameUnknown,
             "there is no such virtual registry: check the number after virtual_registries/container/",
         ),
+        PullError::NoRegistry => Rendering::plain(
+            StatusCode::NOT_FOUND,
+            OciCode::NameUnknown,
+            "no virtual registry is named: pull <host>/virtual_registries/container/<registry id>/<image>, or have \
+             mirror_registry set for images without that prefix",
+        ),
+        PullError::UnknownNamespace => Rendering::plain(
+            StatusCode::NOT_FOUND,
+            OciCode::NameUnknown,
+            "no upstream of this virtual registry answers to this ns: add one with the registry's address, or with its \
+             name as the upstream's name",
+        ),
         PullError::Range { size } => Rendering {
             header: Some((CONTENT_RANGE, format!("bytes */{size}"))),
             ..Rendering::plain(
@@ -147,13 +165,13 @@ fn route(error: &RouteError) -> Rendering {
             OciCode::Unsupported,
             "no such path: images are pulled from <host>/virtual_registries/container/<registry id>/<image>",
         ),
-        RouteError::NotServed(what) => {
-            Rendering::plain(StatusCode::NOT_FOUND, OciCode::Unsupported, format!("{what} is not served yet"))
+        RouteError::Namespace(error) => {
+            Rendering::plain(StatusCode::BAD_REQUEST, OciCode::NameInvalid, error.to_string())
         }
-        RouteError::NoRegistry => Rendering::plain(
-            StatusCode::NOT_FOUND,
-            OciCode::NameUnknown,
-            "no virtual registry is named: pull <host>/virtual_registries/container/<registry id>/<image>",
+        RouteError::Limit => Rendering::plain(
+            StatusCode::BAD_REQUEST,
+            OciCode::PaginationNumberInvalid,
+            "n is the greatest number of entries wanted: a number, 0 or more",
         ),
         RouteError::Name(error) => {
             let code = match error {
@@ -170,6 +188,8 @@ fn fetch(what: What, name: &str, hint: Option<&str>, error: &FetchError) -> Rend
     let thing = match what {
         What::Manifest => "manifest",
         What::Blob => "blob",
+        What::Tags => "the tags of",
+        What::Referrers => "the referrers of",
     };
     let later = || {
         let wait: Duration = error.retry_after().unwrap_or(limits::RETRY_AFTER_DEFAULT);
@@ -181,7 +201,11 @@ fn fetch(what: What, name: &str, hint: Option<&str>, error: &FetchError) -> Rend
     };
     match error.code() {
         ErrorCode::NotFound => {
-            let code = if what == What::Manifest { OciCode::ManifestUnknown } else { OciCode::BlobUnknown };
+            let code = match what {
+                What::Manifest | What::Referrers => OciCode::ManifestUnknown,
+                What::Blob => OciCode::BlobUnknown,
+                What::Tags => OciCode::NameUnknown,
+            };
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             let message = format!("no upstream of this registry has {thing} {name}{hint}");
             Rendering::plain(StatusCode::NOT_FOUND, code, message)

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`route`] | the request line (pure) |
 //! | [`range`] | `Range` (pure) |
-//! | `manifest`, `blob` | one operation each |
+//! | `manifest`, `blob`, `tags`, `referrers` | one operation each |
 //! | `respond` | headers and bodies of answers |
 //! | `error` | what a failed pull looks like from outside |
 
@@ -12,39 +12,49 @@ mod blob;
 mod error;
 mod manifest;
 pub mod range;
+mod referrers;
 mod respond;
 pub mod route;
+mod tags;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, Request};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Request};
 use roadstead_proto::clock::Clock;
-use roadstead_proto::domain::image::{Reference, RepositoryName};
+use roadstead_proto::domain::image::Reference;
 use roadstead_proto::domain::registry::RegistryId;
 use tracing::{info, warn};
 
 use crate::auth::{self, Principal};
 use crate::fetch::blobs::Blobs;
+use crate::listing::Lister;
 use crate::meta::snapshot::{Snapshot, Snapshots};
 use crate::metrics::Metrics;
-use crate::policy::{self, Denied, Permit};
+use crate::policy::{self, Denied, Permit, Wanted};
 use crate::resolve::Resolver;
 use crate::usage::UsageLog;
 use error::{PullError, render};
-use route::PullRequest;
+use route::{Operation, Pull, PullRequest};
+
+/// Which registry an answer stands for, where the client named one (distribution spec, "Registry Proxying").
+const OCI_NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
 /// Answers pulls.
 pub struct Puller {
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) blobs: Arc<Blobs>,
+    pub(crate) lister: Arc<Lister>,
     pub(crate) usage: Arc<UsageLog>,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) anonymous_pull: bool,
+    /// The registry of the bare `/v2/<name>`.
+    pub(crate) mirror_registry: Option<RegistryId>,
 }
 
 impl std::fmt::Debug for Puller {
@@ -63,72 +73,80 @@ impl Puller {
     pub async fn serve(&self, request: Request<Body>) -> Response {
         let began = Instant::now();
         let (head, _) = request.into_parts();
-        let (operation, answered) = match route::parse(&head.method, head.uri.path()) {
+        let (operation, answered) = match route::parse(&head.method, head.uri.path(), head.uri.query()) {
             Err(error) => ("invalid", Err(PullError::Route(error))),
-            Ok(request) => (operation(&request), self.answer(request, &head.method, &head.headers).await),
+            Ok(PullRequest::Ping) => ("ping", self.ping(&head.headers)),
+            Ok(PullRequest::Pull(pull)) => (operation(&pull), self.pull(&pull, &head).await),
         };
-        let Answered { response, cache } = answered.unwrap_or_else(|error| {
-            if let PullError::Fetch { name, error, .. } = &error {
-                warn!(%name, %error, "pull failed");
-            }
-            Answered { response: render(&error), cache: "none" }
-        });
+        let Answered { response, cache } =
+            answered.unwrap_or_else(|error| Answered { response: failed(&error), cache: "none" });
         let status = response.status().as_u16();
         self.metrics.pulled(operation, status, cache, began.elapsed());
         info!(method = %head.method, path = head.uri.path(), status, cache, "pull");
         response
     }
 
-    async fn answer(
-        &self,
-        request: PullRequest,
-        method: &http::Method,
-        headers: &HeaderMap,
-    ) -> Result<Answered, PullError> {
+    fn principal(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Principal, PullError> {
+        auth::authenticate(headers, snapshot, self.clock.now())
+            .map_err(|_| PullError::SignIn("the credentials are unknown, revoked, expired or malformed"))
+    }
+
+    async fn pull(&self, pull: &Pull, head: &Parts) -> Result<Answered, PullError> {
         let snapshot = self.snapshots.current();
-        let principal = auth::authenticate(headers, &snapshot, self.clock.now())
-            .map_err(|_| PullError::SignIn("the credentials are unknown, revoked, expired or malformed"))?;
-        match request {
-            PullRequest::Ping => self.ping(&snapshot, &principal),
-            PullRequest::Manifest { registry, repository, reference } => {
-                let permit = self.permit(&snapshot, &principal, registry, repository)?;
-                self.manifest(&permit, &reference, method, headers).await
+        let principal = self.principal(&snapshot, &head.headers)?;
+        let permit = self.permit(&snapshot, &principal, pull)?;
+        let answered = match &pull.operation {
+            Operation::Manifest(reference) => self.manifest(&permit, reference, &head.method, &head.headers).await,
+            Operation::Blob(digest) => self.blob(&permit, digest, &head.method, &head.headers).await,
+            Operation::Tags(page) => self.tags(&permit, page, head.uri.path()).await,
+            Operation::Referrers { subject, artifact_type } => {
+                self.referrers(&permit, subject, artifact_type.as_deref()).await
             }
-            PullRequest::Blob { registry, repository, digest } => {
-                let permit = self.permit(&snapshot, &principal, registry, repository)?;
-                self.blob(&permit, &digest, method, headers).await
-            }
-        }
+        };
+        let Some(namespace) = permit.namespace() else { return answered };
+        // Errors too: they are this registry's answer to that namespace.
+        let Answered { mut response, cache } =
+            answered.unwrap_or_else(|error| Answered { response: failed(&error), cache: "none" });
+        response.headers_mut().insert(OCI_NAMESPACE, namespace.header());
+        Ok(Answered { response, cache })
     }
 
     /// Clients sign in where the ping asks for it: it must not, where some registry is open to all.
-    fn ping(&self, snapshot: &Snapshot, principal: &Principal) -> Result<Answered, PullError> {
+    fn ping(&self, headers: &HeaderMap) -> Result<Answered, PullError> {
+        let snapshot = self.snapshots.current();
         let open = self.anonymous_pull || snapshot.registries.values().any(|view| view.registry.anonymous_pull);
-        match principal {
+        match self.principal(&snapshot, headers)? {
             Principal::Anonymous if !open => Err(PullError::SignIn("a token is needed")),
             _ => Ok(Answered { response: respond::pong(), cache: "none" }),
         }
     }
 
-    fn permit(
-        &self,
-        snapshot: &Snapshot,
-        principal: &Principal,
-        registry: RegistryId,
-        repository: RepositoryName,
-    ) -> Result<Permit, PullError> {
-        policy::decide(snapshot, principal, registry, repository, self.anonymous_pull).map_err(|denied| match denied {
+    fn permit(&self, snapshot: &Snapshot, principal: &Principal, pull: &Pull) -> Result<Permit, PullError> {
+        let registry = pull.registry.or(self.mirror_registry).ok_or(PullError::NoRegistry)?;
+        let namespace = pull.namespace.as_ref();
+        let wanted = Wanted { registry, namespace, repository: pull.repository.clone() };
+        policy::decide(snapshot, principal, wanted, self.anonymous_pull).map_err(|denied| match denied {
             Denied::SignIn => PullError::SignIn("a token is needed"),
             Denied::UnknownRegistry => PullError::UnknownRegistry,
+            Denied::UnknownNamespace => PullError::UnknownNamespace,
         })
     }
 }
 
-fn operation(request: &PullRequest) -> &'static str {
-    match request {
-        PullRequest::Ping => "ping",
-        PullRequest::Manifest { .. } => "manifest",
-        PullRequest::Blob { .. } => "blob",
+/// The answer to a failed pull; what went wrong inward stands in the log.
+fn failed(error: &PullError) -> Response {
+    if let PullError::Fetch { name, error, .. } = error {
+        warn!(%name, %error, "pull failed");
+    }
+    render(error)
+}
+
+fn operation(pull: &Pull) -> &'static str {
+    match pull.operation {
+        Operation::Manifest(_) => "manifest",
+        Operation::Blob(_) => "blob",
+        Operation::Tags(_) => "tags",
+        Operation::Referrers { .. } => "referrers",
     }
 }
 

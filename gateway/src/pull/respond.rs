@@ -84,6 +84,18 @@ pub(super) fn accept_ranges(mut response: Response) -> Response {
     response
 }
 
+/// A list of something, which has no validator: it is put together anew each time.
+pub(super) fn list(body: Bytes, media_type: &'static str, status: CacheStatus) -> Response {
+    let length = body.len() as u64;
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    headers.insert(CACHE_STATUS, value(&status.render()));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CONTENT_LENGTH, length.into());
+    response
+}
+
 /// 304, with the headers that a 200 would have had.
 pub(super) fn unchanged(head: &Head<'_>) -> Response {
     let mut response = respond(head, Body::empty());

@@ -21,14 +21,14 @@ use crate::upstream::error::Answer;
 impl Resolver {
     pub(super) async fn by_digest(self: &Arc<Self>, permit: &Permit, digest: &Digest) -> Outcome {
         for view in &permit.registry().upstreams {
-            if let Some(known) = self.tools.catalog.known(view, permit.repository(), digest).await
+            if let Some(known) = self.tools.catalog.known(view, permit.repository(), digest)
                 && let Some(hit) = self.hit(view, digest, &known).await
             {
                 return Ok(hit);
             }
         }
-        let registry = &permit.registry().registry;
-        let key = (registry.id, registry.routing, permit.repository().clone(), *digest);
+        let registry = permit.registry();
+        let key = (registry.scope, registry.registry.routing, permit.repository().clone(), *digest);
         let (resolver, permit, digest) = (Arc::clone(self), permit.clone(), *digest);
         landed(self.digests.run(key, move || async move { resolver.seek(&permit, &digest).await }).await)
     }
@@ -53,7 +53,7 @@ impl Resolver {
             }
         }
         // The upstream whose manifest named it, or that delivered it before; else all of them in order.
-        let mut named = self.tools.catalog.named(registry, repository, digest).await;
+        let mut named = self.tools.catalog.named(registry, repository, digest);
         if named.is_empty() {
             named = looked_up.named;
         }
@@ -69,7 +69,7 @@ impl Resolver {
         let (catalog, reference, now) = (&self.tools.catalog, Reference::Digest(*digest), self.tools.clock.now());
         let mut passed_over = None;
         for view in candidates {
-            if catalog.not_here(view, permit.repository(), &reference, now).await.is_some() {
+            if catalog.not_here(view, permit.repository(), &reference, now).is_some() {
                 continue;
             }
             match self.ask_for_digest(permit, view, digest).await {
@@ -77,7 +77,7 @@ impl Resolver {
                     return Ok(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Miss });
                 }
                 Ok(Answer::NotHere(not_here)) => {
-                    catalog.remember_not_here(view, permit.repository(), &reference, not_here, now).await;
+                    catalog.remember_not_here(view, permit.repository(), &reference, not_here, now);
                 }
                 Err(error) if view.upstream.settings.on_error == OnError::Next => {
                     passed_over.get_or_insert(error);
@@ -101,7 +101,7 @@ impl Resolver {
             Turn::Unrecorded => None,
             Turn::Stored(known) => match self.manifests.load(digest, &known).await {
                 Some(manifest) => {
-                    self.tools.catalog.learn(view, permit.repository(), digest, known).await;
+                    self.tools.catalog.learn(view, permit.repository(), digest, known);
                     return Ok(Answer::Here(manifest));
                 }
                 None => None,

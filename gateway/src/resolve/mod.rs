@@ -11,16 +11,17 @@ mod tag;
 use std::sync::Arc;
 
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::TagKey;
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::{Reference, RepositoryName};
-use roadstead_proto::domain::registry::{RegistryId, UpstreamId};
+use roadstead_proto::domain::registry::UpstreamId;
 
 use crate::cache_status::CacheStatus;
+use crate::catalog::TagName;
 use crate::fetch::Tools;
 use crate::fetch::error::FetchError;
 use crate::fetch::manifests::{Manifest, Manifests};
 use crate::flight::{Abandoned, Flights, Part};
+use crate::meta::snapshot::Scope;
 use crate::policy::Permit;
 
 /// A manifest, and how it came about.
@@ -42,8 +43,8 @@ pub struct Resolver {
     tools: Tools,
     manifests: Manifests,
     /// One walk per tag at a time. The routing is part of the key: a change of order must not join a walk in the old one.
-    tags: Flights<(TagKey, Revision), Outcome>,
-    digests: Flights<(RegistryId, Revision, RepositoryName, Digest), Outcome>,
+    tags: Flights<(TagName, Revision), Outcome>,
+    digests: Flights<(Scope, Revision, RepositoryName, Digest), Outcome>,
 }
 
 impl Resolver {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::{EntryRef, Freshness, TagEntry, TagKey};
+use roadstead_proto::domain::entry::{EntryRef, Freshness, TagEntry};
 use roadstead_proto::domain::image::{Reference, Tag};
 use roadstead_proto::domain::lease::TagVerdict;
 use roadstead_proto::domain::limits;
@@ -16,12 +16,12 @@ use tracing::{info, warn};
 
 use super::{Outcome, Resolved, Resolver, landed};
 use crate::cache_status::CacheStatus;
-use crate::catalog::KnownTag;
+use crate::catalog::{KnownTag, TagName};
 use crate::fetch::blobs::upstream_fault;
 use crate::fetch::error::FetchError;
 use crate::fetch::manifests::{Manifest, Turn, entry_of};
 use crate::lease::Held;
-use crate::meta::snapshot::UpstreamView;
+use crate::meta::snapshot::{Scope, UpstreamView};
 use crate::policy::Permit;
 use crate::upstream::client::Patience;
 use crate::upstream::error::{Answer, NotHere};
@@ -37,7 +37,7 @@ struct StaleCopy {
 /// One walk down a registry's upstreams.
 struct Walk<'a> {
     permit: &'a Permit,
-    key: &'a TagKey,
+    name: &'a TagName,
     reference: Reference,
     tag: &'a Tag,
     patience: Patience,
@@ -57,23 +57,25 @@ fn freshness(view: &UpstreamView, entry: &TagEntry, now: Timestamp) -> Freshness
 impl Resolver {
     pub(super) async fn by_tag(self: &Arc<Self>, permit: &Permit, tag: &Tag) -> Outcome {
         let registry = &permit.registry().registry;
-        let key = TagKey { registry: registry.id, repository: permit.repository().clone(), tag: tag.clone() };
-        if let Some(known) = self.tools.catalog.known_tag(&key).await
+        let scope = permit.registry().scope;
+        let name = TagName { scope, repository: permit.repository().clone(), tag: tag.clone() };
+        if let Some(known) = self.tools.catalog.known_tag(&name)
             && let Some(hit) = self.fresh(permit, &known).await
         {
             return Ok(hit);
         }
-        let flight = (key.clone(), registry.routing);
+        let flight = (name.clone(), registry.routing);
         let (resolver, permit) = (Arc::clone(self), permit.clone());
-        landed(self.tags.run(flight, move || async move { resolver.walk(&permit, &key).await }).await)
+        landed(self.tags.run(flight, move || async move { resolver.walk(&permit, &name).await }).await)
     }
 
     /// The upstream of a tag, where the route still stands.
     fn routed<'a>(permit: &'a Permit, known: &KnownTag) -> Option<&'a Arc<UpstreamView>> {
         let registry = permit.registry();
         let view = registry.upstream(known.upstream)?;
-        let stands = known.routing == registry.registry.routing && known.entry.upstream_epoch == view.upstream.epoch;
-        stands.then_some(view)
+        // Who named the upstream asked for no route.
+        let routed = known.routing == registry.registry.routing || matches!(registry.scope, Scope::Upstream(_));
+        (routed && known.entry.upstream_epoch == view.upstream.epoch).then_some(view)
     }
 
     async fn fresh(&self, permit: &Permit, known: &KnownTag) -> Option<Resolved> {
@@ -87,7 +89,7 @@ impl Resolver {
 
     async fn load(&self, permit: &Permit, view: &Arc<UpstreamView>, digest: &Digest) -> Option<Manifest> {
         let (catalog, repository) = (&self.tools.catalog, permit.repository());
-        let known = match catalog.known(view, repository, digest).await {
+        let known = match catalog.known(view, repository, digest) {
             Some(known) => known,
             None => catalog.look_up_at(view, repository, digest).await.ok()??,
         };
@@ -105,8 +107,8 @@ impl Resolver {
         Some(StaleCopy { view: Arc::clone(view), entry: known.entry.clone(), manifest, past })
     }
 
-    async fn walk(&self, permit: &Permit, key: &TagKey) -> Outcome {
-        let known = self.tools.catalog.look_up_tag(key).await;
+    async fn walk(&self, permit: &Permit, name: &TagName) -> Outcome {
+        let known = self.tools.catalog.look_up_tag(permit.registry(), name).await;
         let mut stale = None;
         if let Some(known) = &known {
             if let Some(hit) = self.fresh(permit, known).await {
@@ -118,9 +120,9 @@ impl Resolver {
         let total = if stale.is_some() { limits::UPSTREAM_STALE_DEADLINE } else { limits::UPSTREAM_HEADER_TIMEOUT };
         let mut walk = Walk {
             permit,
-            key,
-            reference: Reference::Tag(key.tag.clone()),
-            tag: &key.tag,
+            name,
+            reference: Reference::Tag(name.tag.clone()),
+            tag: &name.tag,
             patience: Patience::lasting(total),
             now: self.tools.clock.now(),
             not_here: Vec::new(),
@@ -156,7 +158,7 @@ impl Resolver {
     async fn pass_by(&self, walk: &mut Walk<'_>, view: &UpstreamView, not_here: NotHere) {
         walk.not_here.push(view.upstream.id);
         let repository = walk.permit.repository();
-        self.tools.catalog.remember_not_here(view, repository, &walk.reference, not_here, walk.now).await;
+        self.tools.catalog.remember_not_here(view, repository, &walk.reference, not_here, walk.now);
     }
 
     /// Asks one upstream for the tag, in the cheapest way that can be right.
@@ -167,11 +169,11 @@ impl Resolver {
         stale: Option<&StaleCopy>,
     ) -> Result<Answer<(Manifest, CacheStatus)>, FetchError> {
         let (catalog, repository) = (&self.tools.catalog, walk.permit.repository());
-        if let Some(not_here) = catalog.not_here(view, repository, &walk.reference, walk.now).await {
+        if let Some(not_here) = catalog.not_here(view, repository, &walk.reference, walk.now) {
             return Ok(Answer::NotHere(not_here));
         }
         if stale.is_some()
-            && let Some(fault) = catalog.recent_fault(view, repository, &walk.reference, walk.now).await
+            && let Some(fault) = catalog.recent_fault(view, repository, &walk.reference, walk.now)
         {
             return Err(upstream_fault(view, fault));
         }
@@ -182,7 +184,7 @@ impl Resolver {
         let asked = tokio::time::timeout(walk.patience.left(), self.ask_upstream(walk, view, &entry, stale)).await;
         let asked = asked.unwrap_or_else(|_| Err(upstream_fault(view, walk.patience.over())));
         if let Err(FetchError::Upstream { fault, .. }) = &asked {
-            catalog.remember_fault(view, repository, &walk.reference, fault.clone(), walk.now).await;
+            catalog.remember_fault(view, repository, &walk.reference, fault.clone(), walk.now);
         }
         asked
     }
@@ -270,7 +272,10 @@ impl Resolver {
         TagVerdict::Names {
             digest,
             upstream_etag,
-            registry: walk.key.registry,
+            registry: match walk.name.scope {
+                Scope::Registry(id) => Some(id),
+                Scope::Upstream(_) => None,
+            },
             not_here: walk.not_here.clone(),
             routing: walk.permit.registry().registry.routing,
         }
@@ -291,7 +296,7 @@ impl Resolver {
 
     async fn learn(&self, walk: &Walk<'_>, view: &UpstreamView, entry: TagEntry) {
         let routing = walk.permit.registry().registry.routing;
-        self.tools.catalog.learn_tag(walk.key, KnownTag { upstream: view.upstream.id, entry, routing }).await;
+        self.tools.catalog.learn_tag(walk.name, KnownTag { upstream: view.upstream.id, entry, routing });
     }
 
     /// The upstream no longer has a tag that we hold. `None` where the copy must not be served any more.
@@ -299,11 +304,11 @@ impl Resolver {
         let since = copy.entry.gone_since.unwrap_or(walk.now);
         let kept = walk.now.since(since) < limits::STALE_IF_NOT_FOUND;
         if copy.view.upstream.settings.on_not_found == OnNotFound::Gone || !kept {
-            info!(registry = %walk.key.registry, repository = %walk.key.repository, tag = %walk.tag, "a tag is gone upstream");
+            info!(registry = %walk.permit.registry().registry.id, repository = %walk.name.repository, tag = %walk.tag, "a tag is gone upstream");
             return None;
         }
         warn!(
-            registry = %walk.key.registry, repository = %walk.key.repository, tag = %walk.tag,
+            registry = %walk.permit.registry().registry.id, repository = %walk.name.repository, tag = %walk.tag,
             upstream = %copy.view.upstream.id, "a tag is gone upstream: the cached copy is served"
         );
         let gone = TagEntry { gone_since: Some(since), ..copy.entry.clone() };
@@ -313,14 +318,10 @@ impl Resolver {
 
     async fn serve_stale(&self, walk: &Walk<'_>, copy: StaleCopy, error: &FetchError) -> Resolved {
         warn!(
-            registry = %walk.key.registry, repository = %walk.key.repository, tag = %walk.tag, %error,
+            registry = %walk.permit.registry().registry.id, repository = %walk.name.repository, tag = %walk.tag, %error,
             "the upstream cannot say: the cached copy is served"
         );
-        let reason = match error {
-            FetchError::Upstream { fault, .. } => fault.reason(),
-            _ => "unavailable",
-        };
-        self.stale(copy, reason)
+        self.stale(copy, error.reason())
     }
 
     fn stale(&self, copy: StaleCopy, reason: &'static str) -> Resolved {

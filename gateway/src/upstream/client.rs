@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use moka::future::Cache;
+use moka::sync::Cache;
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::epoch::Epoch;
 use roadstead_proto::domain::image::RepositoryName;
@@ -55,6 +55,8 @@ pub(super) struct Question<'a> {
     pub(super) repository: &'a RepositoryName,
     /// After the repository: `manifests/latest`.
     pub(super) path: String,
+    /// After the path, as it is to be sent.
+    pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) patience: Patience,
     pub(super) is_blob: bool,
@@ -118,6 +120,7 @@ impl Client {
             .map_err(|_| Fault::BadAnswer("the repository name is too long with the upstream's prefix".to_owned()))?;
         let scope = format!("repository:{repository}:pull");
         let mut url = settings.url.api(&format!("{repository}/{}", question.path));
+        url.set_query(question.query.as_deref());
         let mut authorization = match self.sign_in_ahead(view, question, &scope).await? {
             Answer::Here(authorization) => authorization,
             Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
@@ -188,7 +191,7 @@ impl Client {
         scope: &str,
     ) -> Result<Answer<Option<HeaderValue>>, Fault> {
         let key = (view.upstream.id, view.upstream.epoch, question.repository.clone());
-        match self.challenges.get(&key).await {
+        match self.challenges.get(&key) {
             None => Ok(Answer::Here(None)),
             Some(challenge) => self.meet(view, true, &challenge, scope).await,
         }
@@ -212,7 +215,7 @@ impl Client {
         let met = self.meet(view, own, &challenge, scope).await?;
         if own && matches!(met, Answer::Here(Some(_))) {
             let key = (view.upstream.id, view.upstream.epoch, question.repository.clone());
-            self.challenges.insert(key, challenge).await;
+            self.challenges.insert(key, challenge);
         }
         Ok(met)
     }

@@ -51,7 +51,7 @@ pub struct BlobBody {
     pub body: BoxStream<'static, Result<Bytes, ExchangeError>>,
 }
 
-fn plain_headers() -> HeaderMap {
+pub(super) fn plain_headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     // Digests are over the bytes as they are stored.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -90,6 +90,7 @@ impl Client {
             method: Method::GET,
             repository,
             path: format!("manifests/{reference}"),
+            query: None,
             is_blob: false,
             headers: manifest_headers(),
             patience,
@@ -106,8 +107,9 @@ impl Client {
             header(&response.headers, &DOCKER_CONTENT_DIGEST).and_then(|text| text.parse().ok());
         let (etag, content_type) =
             (etag(&response.headers), header(&response.headers, &CONTENT_TYPE).and_then(|text| text.parse().ok()));
-        let bytes =
-            tokio::time::timeout(patience.left(), read_manifest(response)).await.map_err(|_| patience.over())??;
+        let bytes = tokio::time::timeout(patience.left(), read_body(response, limits::MANIFEST_MAX_BYTES, "manifest"))
+            .await
+            .map_err(|_| patience.over())??;
         self.metrics.received(view.upstream.id, bytes.len() as u64);
         // A client that asks the upstream itself can compare the two; through us it sees our header only.
         if let Some(stated) = stated
@@ -115,7 +117,9 @@ impl Client {
         {
             return Err(Fault::BadAnswer("the manifest's bytes are not those of its Docker-Content-Digest".to_owned()));
         }
-        let algorithm = reference.digest().map_or(Algorithm::Sha256, Digest::algorithm);
+        // A registry that names its content by another algorithm is compared with by that name on each revalidation.
+        let named = reference.digest().or(stated.as_ref());
+        let algorithm = named.map_or(Algorithm::Sha256, Digest::algorithm);
         let digest = Digest::of(algorithm, &bytes);
         if let Some(expected) = reference.digest()
             && digest != *expected
@@ -139,6 +143,7 @@ impl Client {
             method: Method::HEAD,
             repository,
             path: format!("manifests/{reference}"),
+            query: None,
             is_blob: false,
             headers: manifest_headers(),
             patience,
@@ -175,6 +180,7 @@ impl Client {
             method: Method::GET,
             repository,
             path: format!("blobs/{digest}"),
+            query: None,
             is_blob: true,
             headers,
             patience,
@@ -214,6 +220,7 @@ impl Client {
             method,
             repository,
             path: format!("blobs/{digest}"),
+            query: None,
             is_blob: true,
             headers,
             patience,
@@ -243,19 +250,20 @@ fn head_says_nothing(fault: &Fault) -> bool {
     matches!(fault, Fault::Status { status, .. } if open.contains(status))
 }
 
-async fn read_manifest(mut response: Response) -> Result<Bytes, Fault> {
+/// Reads a body of at most `max` bytes that is what its `Content-Length` says. `what` it is stands in the fault.
+pub(super) async fn read_body(mut response: Response, max: u64, what: &str) -> Result<Bytes, Fault> {
     let mut body = Vec::new();
     let promised = content_length(&response.headers);
     while let Some(piece) = response.body.next().await {
         let piece = piece.map_err(transport_fault)?;
-        if body.len() as u64 + piece.len() as u64 > limits::MANIFEST_MAX_BYTES {
-            return Err(Fault::BadAnswer(format!("the manifest is larger than {} bytes", limits::MANIFEST_MAX_BYTES)));
+        if body.len() as u64 + piece.len() as u64 > max {
+            return Err(Fault::BadAnswer(format!("the {what} is larger than {max} bytes")));
         }
         body.extend_from_slice(&piece);
     }
     // Without a digest to check against, a body cut short would become the tag's new content.
     if promised.is_some_and(|promised| promised != body.len() as u64) {
-        return Err(Fault::Connection("the manifest was cut short".to_owned()));
+        return Err(Fault::Connection(format!("the {what} was cut short")));
     }
     Ok(body.into())
 }

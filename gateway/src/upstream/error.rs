@@ -118,7 +118,7 @@ impl Fault {
 }
 
 /// An understood answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Answer<T> {
     /// The thing.
     Here(T),

@@ -7,6 +7,8 @@
 //! | [`token`] | the token dance and the token cache |
 //! | [`client`] | one request: sign in, follow redirects, classify the answer |
 //! | [`content`] | manifests and blobs |
+//! | [`listing`] | tags and referrers |
+//! | `link` | parser of their `Link` (pure) |
 //! | [`error`] | `NotHere` and `Fault` |
 
 pub mod challenge;
@@ -14,6 +16,8 @@ pub mod client;
 pub mod content;
 pub mod error;
 pub mod exchange;
+mod link;
+pub mod listing;
 pub mod token;
 
 pub use client::Client;

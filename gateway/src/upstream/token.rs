@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use moka::future::Cache;
+use moka::sync::Cache;
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::secret::Secret;
@@ -115,7 +115,7 @@ impl Tokens {
             scope: scope.to_owned(),
             identity,
         };
-        if let Some(token) = self.cache.get(&key).await
+        if let Some(token) = self.cache.get(&key)
             && self.clock.now() < token.refresh_at
         {
             return Ok(Answer::Here(token.header));
@@ -148,7 +148,7 @@ impl Tokens {
                 scope: scope.to_owned(),
                 identity,
             };
-            self.cache.invalidate(&key).await;
+            self.cache.invalidate(&key);
         }
     }
 }
@@ -214,7 +214,7 @@ impl Fetch {
         // Ahead of its end by a quarter, at most 30 s, so that no request leaves with a token that ends on the way.
         let ahead = (lifetime / 4).min(Duration::from_secs(30));
         let refresh_at = now.after(lifetime.saturating_sub(ahead));
-        self.cache.insert(self.key.clone(), CachedToken { header: header.clone(), refresh_at }).await;
+        self.cache.insert(self.key.clone(), CachedToken { header: header.clone(), refresh_at });
         Ok(header)
     }
 }

@@ -163,7 +163,8 @@ async fn refusals_are_oci_errors_and_nothing_else_happens() {
         (Method::GET, manifest("a", "sha256:12"), 400, "DIGEST_INVALID"),
         (Method::GET, blob("a", "latest"), 400, "DIGEST_INVALID"),
         (Method::GET, "a/nonsense".to_owned(), 404, "UNSUPPORTED"),
-        (Method::GET, "a/tags/list".to_owned(), 404, "UNSUPPORTED"),
+        (Method::GET, "a/tags/list?n=x".to_owned(), 400, "PAGINATION_NUMBER_INVALID"),
+        (Method::GET, "a/referrers/latest".to_owned(), 400, "DIGEST_INVALID"),
     ] {
         let answer = world.request(method.clone(), &path, &[]).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{method} {path}");
@@ -171,7 +172,7 @@ async fn refusals_are_oci_errors_and_nothing_else_happens() {
     }
     for (path, code) in [
         ("/v2/virtual_registries/container/9/a/manifests/x", "NAME_UNKNOWN"),
-        ("/v2/library/alpine/manifests/x", "NAME_UNKNOWN"),
+        ("/v2/_catalog", "UNSUPPORTED"),
         ("/somewhere", "UNSUPPORTED"),
     ] {
         let response = world.send(Method::GET, &format!("{}{path}", world.base()), &[]).await.unwrap();

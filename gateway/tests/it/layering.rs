@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, from the bottom. Siblings on one level do not look at each other, but for those named in `ALLOWED`.
 const LEVELS: &[&[&str]] = &[
-    &["config", "metrics", "telemetry", "seal", "manifest", "cache_status", "flight"],
+    &["config", "metrics", "telemetry", "seal", "manifest", "namespace", "cache_status", "flight"],
     &["meta"],
     &["auth", "upstream", "lease", "catalog", "usage"],
     &["policy"],
     &["fetch"],
     &["resolve"],
+    &["listing"],
     &["pull", "health", "server"],
     &["app"],
     &["lib"],

@@ -1,12 +1,15 @@
 //! The gateway against real HTTP, a real local store and the synthetic upstream; only the metadata is in memory.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
+mod addressing;
 mod answers;
 mod faults;
 mod fills;
 mod freshness;
 mod layering;
+mod listing;
 mod rights;
+mod shapes;
 mod sign_in;
 mod walk;
 mod world;

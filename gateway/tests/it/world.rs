@@ -16,7 +16,7 @@ use roadstead_loadtest::content::digest_of;
 use roadstead_loadtest::registry::{self, Upstream};
 use roadstead_proto::clock::{Clock as _, ManualClock};
 use roadstead_proto::domain::lease::GatewayId;
-use roadstead_proto::domain::registry::{RegionId, UpstreamId};
+use roadstead_proto::domain::registry::{RegionId, RegistryId, UpstreamId};
 use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::domain::upstream::{Credentials, UpstreamSettings};
@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     settings: Vec<UpstreamSettings>,
     anonymous: bool,
+    pub(crate) mirror: Option<RegistryId>,
     client: reqwest::Client,
     running: Option<Running>,
 }
@@ -114,6 +115,7 @@ impl World {
             folder: TempDir::new().unwrap(),
             settings,
             anonymous: true,
+            mirror: Some(RegistryId(1)),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             running: None,
         }
@@ -153,6 +155,7 @@ impl World {
             gateway: GatewayId("test".into()),
             region: RegionId::default_region(),
             anonymous_pull: self.anonymous,
+            mirror_registry: self.mirror,
             manifest_memory: 1 << 20,
             spool_dir: self.folder.path().join("spool"),
             drain_timeout: SOON,
@@ -233,7 +236,12 @@ impl World {
     }
 
     pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let response = self.send(method, &self.url(path), headers).await.unwrap();
+        self.request_url(method, &self.url(path), headers).await
+    }
+
+    /// The same for a whole URL.
+    pub(crate) async fn request_url(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+        let response = self.send(method, url, headers).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         Answer { status, headers, body: response.bytes().await.unwrap() }
     }

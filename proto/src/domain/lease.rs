@@ -117,8 +117,8 @@ pub enum TagVerdict {
         digest: Digest,
         /// The upstream's own `ETag`.
         upstream_etag: Option<String>,
-        /// The virtual registry whose walk led here.
-        registry: RegistryId,
+        /// The virtual registry whose walk led here, which keeps the route. `None` where the client itself named the upstream.
+        registry: Option<RegistryId>,
         /// The upstreams above that truly said "not here".
         not_here: Vec<UpstreamId>,
         /// The registry's [`super::registry::Registry::routing`] the walk was made under.

@@ -29,6 +29,22 @@ pub const BLOB_MAX_BYTES: u64 = 512 * 1024 * 1024 * 1024;
 /// Longest upstream `ETag` kept for the record.
 pub const UPSTREAM_ETAG_MAX: usize = 256;
 
+/// Tags asked for at a time. Docker Hub and Quay give at most 100 whatever is asked, others take any number.
+pub const TAGS_PAGE: usize = 1000;
+/// Most parts of an upstream's list that are put together: 20,000 tags where a registry gives 100 at a time.
+pub const LISTING_PAGES_MAX: usize = 200;
+/// Largest list of an upstream, all parts together. 100,000 tags of 40 characters are 4 MiB.
+pub const LISTING_MAX_BYTES: u64 = 8 * 1024 * 1024;
+/// Longest query of a `Link` that is followed; page tokens have a few hundred bytes.
+pub const LISTING_QUERY_MAX: usize = 2048;
+/// How long a whole list may take, all parts together: below the minute after which proxies give up.
+pub const LISTING_TIMEOUT: Duration = Duration::from_secs(45);
+/// How long a list is served without asking again: a job that lists in a loop asks once a minute, a pushed tag or signature
+/// shows up within one.
+pub const LISTING_VALIDITY: Duration = Duration::from_secs(60);
+/// Memory for lists.
+pub const LISTING_MEMORY: u64 = 16 * 1024 * 1024;
+
 /// Largest request target we parse: a registry path is at most 255 + 128 + a few words, `ns` and paging included.
 pub const REQUEST_TARGET_MAX: usize = 4096;
 /// Largest header block of a request to us. Bearer tokens of CI providers reach 8 KiB.

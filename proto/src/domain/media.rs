@@ -26,6 +26,9 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 /// The type of bytes about which nothing else is known.
 pub const OCTET_STREAM: &str = "application/octet-stream";
 
+/// JSON, as the distribution API's own documents have it.
+pub const JSON: &str = "application/json";
+
 /// What upstreams are asked for: some answer 404 to a client that does not name the type they have.
 pub const MANIFEST_ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, */*";

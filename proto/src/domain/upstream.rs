@@ -72,6 +72,13 @@ impl UpstreamUrl {
         }
     }
 
+    /// The host, and the port where it is not the scheme's own: what image references call the registry. `None` for an
+    /// address with a path: names below it are not those of the host.
+    pub fn registry_host(&self) -> Option<String> {
+        let host = self.url.host_str().filter(|_| self.repository_prefix.is_none() && self.url.path() == "/")?;
+        Some(self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    }
+
     /// Whether this is Docker Hub, whose official images live under `library/`.
     pub fn is_docker_hub(&self) -> bool {
         self.url.host_str() == Some(DOCKER_HUB_REGISTRY)

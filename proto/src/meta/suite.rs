@@ -302,7 +302,7 @@ fn manifest_completion(key: LeaseKey, token: FencingToken, entry: &EntryRef) -> 
     let verdict = TagVerdict::Names {
         digest: digest(),
         upstream_etag: Some("\"etag\"".into()),
-        registry: RegistryId(1),
+        registry: Some(RegistryId(1)),
         not_here: vec![UpstreamId(1)],
         routing: Revision(3),
     };
@@ -324,6 +324,20 @@ async fn a_completion_records_all_of_it<S: MetaStore + Leases>(store: &S) {
     let direct =
         store.tag_entry(UpstreamId(2), &entry.repository, name, Consistency::Linearizable).await.expect("an answer");
     assert_eq!(direct, view.entry);
+
+    // Where the client named the upstream itself there was no walk, and no registry's route may come of it.
+    let unrouted = tag(2, "unrouted");
+    let (unrouted_key, unrouted_token) = granted(store, session, &unrouted).await;
+    let mut completion = manifest_completion(unrouted_key, unrouted_token, &unrouted);
+    if let Some(TagVerdict::Names { registry, .. }) = &mut completion.tag {
+        *registry = None;
+    }
+    store.complete(completion).await.expect("recorded");
+    let Reference::Tag(name) = &unrouted.reference else { unreachable!("made from a tag") };
+    let tag_key = TagKey { registry: RegistryId(1), repository: unrouted.repository.clone(), tag: name.clone() };
+    assert_eq!(store.tag(&tag_key, Consistency::Linearizable).await.expect("an answer").route, None);
+    let direct = store.tag_entry(UpstreamId(2), &unrouted.repository, name, Consistency::Linearizable).await;
+    assert_eq!(direct.expect("an answer").map(|entry| entry.digest), Some(digest()));
 
     let manifest = content(store, &blob(2, "library/x")).await;
     assert_eq!(manifest.location.expect("a location").key.token, token);

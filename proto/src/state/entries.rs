@@ -112,9 +112,11 @@ fn record_tag(
                 upstream_epoch: upstream.epoch,
             };
             store(context.rows, Table::Tags, &key, &tag_entry)?;
-            let route_key = TagKey { registry: *registry, repository: entry.repository.clone(), tag: tag.clone() };
-            let route = Route { upstream: upstream.id, not_here: not_here.clone(), routing: *routing };
-            store(context.rows, Table::Routes, &table::route_key(&route_key), &route)?;
+            if let Some(registry) = *registry {
+                let route_key = TagKey { registry, repository: entry.repository.clone(), tag: tag.clone() };
+                let route = Route { upstream: upstream.id, not_here: not_here.clone(), routing: *routing };
+                store(context.rows, Table::Routes, &table::route_key(&route_key), &route)?;
+            }
         }
     }
     Ok(())

@@ -107,7 +107,7 @@ fn verdict_to(verdict: &TagVerdict) -> pb::complete::Tag {
             pb::complete::Tag::Names(pb::Names {
                 digest: digest.hash().to_vec(),
                 upstream_etag: upstream_etag.clone(),
-                registry: registry.0,
+                registry: registry.map_or(0, |registry| registry.0),
                 not_here: not_here.iter().map(|id| id.0).collect(),
                 routing: routing.0,
             })
@@ -121,7 +121,7 @@ fn verdict_from(verdict: pb::complete::Tag) -> Result<TagVerdict, DecodeError> {
         pb::complete::Tag::Names(names) => TagVerdict::Names {
             digest: digest(&names.digest, "Names")?,
             upstream_etag: names.upstream_etag,
-            registry: RegistryId(names.registry),
+            registry: (names.registry != 0).then_some(RegistryId(names.registry)),
             not_here: names.not_here.into_iter().map(UpstreamId).collect(),
             routing: Revision(names.routing),
         },

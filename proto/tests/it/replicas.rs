@@ -54,7 +54,7 @@ fn command() -> impl Strategy<Value = Command> {
         let names = TagVerdict::Names {
             digest,
             upstream_etag: None,
-            registry: RegistryId(1),
+            registry: content.then_some(RegistryId(1)),
             not_here: vec![],
             routing: Revision(1),
         };

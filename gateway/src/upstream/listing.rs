@@ -1,0 +1,158 @@
+//! Lists of an upstream: the tags of a repository, and what refers to a manifest.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode};
+use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::image::{RepositoryName, Tag};
+use roadstead_proto::domain::limits;
+use roadstead_proto::domain::media::OCI_INDEX;
+use serde::Deserialize;
+
+use super::client::{Client, Patience, Question};
+use super::content::{plain_headers, read_body};
+use super::error::{Answer, Fault};
+use super::exchange::Response;
+use super::link;
+use crate::meta::snapshot::UpstreamView;
+
+/// What an upstream's referrers API says of a manifest.
+#[derive(Debug, Clone)]
+pub enum ReferrersAnswer {
+    /// The parts of its list, as they came; each is an image index.
+    Listed(Vec<Bytes>),
+    /// It has no such API. What it has may stand under the fallback tag.
+    Unsupported,
+}
+
+#[derive(Deserialize)]
+struct TagPage {
+    // `null` where a repository has none, as some registries say it.
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// All tags of a repository, in the upstream's order. What is no tag is left out.
+    pub async fn tags(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        patience: Patience,
+    ) -> Result<Answer<Vec<Tag>>, Fault> {
+        let (mut tags, mut bytes) = (Vec::new(), 0);
+        let mut query = format!("n={}", limits::TAGS_PAGE);
+        for _ in 0..limits::LISTING_PAGES_MAX {
+            let question = self.list(repository, "tags_list", "tags/list".to_owned(), Some(&query), patience);
+            let response = match self.ask(view, question).await? {
+                Answer::Here(response) => response,
+                Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
+            };
+            let next = link::next(&response.headers).map_err(bad_link)?;
+            let body = page(response, &mut bytes, patience).await?;
+            let page: TagPage = serde_json::from_slice(&body)
+                .map_err(|_| Fault::BadAnswer("the list of tags is not the JSON of the distribution API".to_owned()))?;
+            tags.extend(page.tags.unwrap_or_default().iter().filter_map(|tag| tag.parse().ok()));
+            match next {
+                None => return Ok(Answer::Here(tags)),
+                Some(next) if next == query => return Err(bad_link("a Link from a part to itself")),
+                Some(next) => query = next,
+            }
+        }
+        Err(too_long())
+    }
+
+    /// What refers to a manifest, by the referrers API.
+    pub async fn referrers(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        subject: &Digest,
+        patience: Patience,
+    ) -> Result<Answer<ReferrersAnswer>, Fault> {
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        let mut query: Option<String> = None;
+        for _ in 0..limits::LISTING_PAGES_MAX {
+            let path = format!("referrers/{subject}");
+            let mut question = self.list(repository, "referrers", path, query.as_deref(), patience);
+            question.headers.insert(ACCEPT, HeaderValue::from_static(OCI_INDEX));
+            let response = match self.ask(view, question).await {
+                Ok(Answer::Here(response)) => response,
+                Ok(Answer::NotHere(not_here)) => return Ok(Answer::NotHere(not_here)),
+                Err(Fault::Status { status, .. }) if parts.is_empty() && says_unsupported(status) => {
+                    return Ok(Answer::Here(ReferrersAnswer::Unsupported));
+                }
+                Err(fault) => return Err(fault),
+            };
+            // A web page with status 200 is how some proxies say that they know no such path.
+            if parts.is_empty() && !is_index(&response) {
+                return Ok(Answer::Here(ReferrersAnswer::Unsupported));
+            }
+            let next = link::next(&response.headers).map_err(bad_link)?;
+            parts.push(page(response, &mut bytes, patience).await?);
+            match next {
+                None => return Ok(Answer::Here(ReferrersAnswer::Listed(parts))),
+                Some(next) if query.as_ref() == Some(&next) => return Err(bad_link("a Link from a part to itself")),
+                Some(next) => query = Some(next),
+            }
+        }
+        Err(too_long())
+    }
+
+    fn list<'a>(
+        &self,
+        repository: &'a RepositoryName,
+        kind: &'static str,
+        path: String,
+        query: Option<&str>,
+        patience: Patience,
+    ) -> Question<'a> {
+        Question {
+            kind,
+            method: Method::GET,
+            repository,
+            path,
+            query: query.map(str::to_owned),
+            is_blob: false,
+            headers: plain_headers(),
+            patience,
+            stop_at_redirect: false,
+        }
+    }
+}
+
+/// One part, within what is left of the whole list's allowance.
+async fn page(response: Response, read: &mut u64, patience: Patience) -> Result<Bytes, Fault> {
+    if response.status != StatusCode::OK {
+        return Err(Fault::Status { status: response.status, retry_after: None });
+    }
+    let left = limits::LISTING_MAX_BYTES - *read;
+    let body = tokio::time::timeout(patience.left(), read_body(response, left, "list"));
+    let body = body.await.map_err(|_| patience.over())??;
+    *read += body.len() as u64;
+    Ok(body)
+}
+
+/// Registries without the API say so in all of these ways (404 is told apart before).
+fn says_unsupported(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::NOT_IMPLEMENTED
+    )
+}
+
+fn is_index(response: &Response) -> bool {
+    let media_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or(OCI_INDEX);
+    media_type.contains("json")
+}
+
+fn bad_link(what: &str) -> Fault {
+    Fault::BadAnswer(format!("the list has {what}"))
+}
+
+fn too_long() -> Fault {
+    Fault::BadAnswer(format!("the list has more than {} parts", limits::LISTING_PAGES_MAX))
+}
