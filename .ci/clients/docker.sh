@@ -1,4 +1,4 @@
-# The Docker engine, by Roadstead's prefix.
+# The Docker engine: by Roadstead's prefix, and by names of Docker Hub with Roadstead as its mirror.
 # shellcheck shell=bash
 
 docker_starts() {

@@ -1,4 +1,4 @@
-# The ORAS client, the Python one, by Roadstead's prefix.
+# The ORAS client, the Python one: by Roadstead's prefix, and without it.
 # shellcheck shell=bash
 
 oras_starts() {

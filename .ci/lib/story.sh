@@ -20,12 +20,13 @@ pull_directly() { # CLIENT
     done
 }
 
-# The names that a client has for what is behind Roadstead: with the prefix, and those of Docker Hub where it is set up
-# to go to Roadstead for them.
+# The names that a client has for what is behind Roadstead: with the prefix, without it, and those of Docker Hub, for
+# which it is set up to go to Roadstead.
 addresses_of() { # CLIENT
     case $1 in
-    podman | buildah | skopeo) echo "$prefix docker.io" ;;
-    *) echo "$prefix" ;;
+    oras) echo "$prefix $gateway" ;;
+    curl) echo "$prefix $gateway docker.io" ;;
+    *) echo "$prefix docker.io" ;;
     esac
 }
 
@@ -35,6 +36,7 @@ pulled_by() { # CLIENT
     oras) echo library/artifact:1 ;;
     curl) echo "${images[@]}" "${artifacts[@]}" "${beyond_skopeo[@]}" ;;
     skopeo) echo "${images[@]}" "${artifacts[@]}" ;;
+    containerd) echo "${images[@]}" library/tiny:attested library/tiny:nested ;;
     *) echo "${images[@]}" library/tiny:attested ;;
     esac
 }
@@ -64,13 +66,13 @@ pull_all_names() { # CLIENT
     done
 }
 
-# Every image once by tag and once by digest; a client that has two names for it uses one for each.
-pull_everything() { # CLIENT
+# Every image once by tag and once by digest; a client that has several names for it uses two of them.
+pull_everything() { # CLIENT ADDRESS-FOR-TAGS ADDRESS-FOR-DIGESTS
     local image addresses
     read -ra addresses <<<"$(addresses_of "$1")"
     for image in $(pulled_by "$1"); do
         check "$(short "$image") by tag and by digest" \
-            agree "$1" "$image" "${addresses[0]}/$image" "${addresses[-1]}/$(by_digest "$image")"
+            agree "$1" "$image" "${addresses[$2]}/$image" "${addresses[$3]}/$(by_digest "$image")"
     done
 }
 
@@ -91,19 +93,19 @@ story() { # CLIENT
 
     section "$1: a full cache"
     before=$requests
-    pull_everything "$1"
+    pull_everything "$1" 0 -1
     read_requests
     check "the upstream was not asked" equal 0 $((requests - before))
 
     section "$1: the upstream is stopped"
     stop registry || true
     check "the upstream is gone" bash -c "! curl -s http://$registry/v2/"
-    pull_everything "$1"
+    pull_everything "$1" 0 -1
 
     section "$1: roadstead starts again, the upstream is still stopped"
     check "roadstead ends in good order" stop roadstead
     start_roadstead "$work/data"
-    pull_everything "$1"
+    pull_everything "$1" -1 0
     check "roadstead ends in good order" stop roadstead
     start_registry
 }
