@@ -13,7 +13,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 address = "$CONTAINERD_ADDRESS"
 TOML
     mkdir -p "$work/certs.d/docker.io"
-    documented_file /etc/containerd/certs.d/docker.io/hosts.toml >"$work/certs.d/docker.io/hosts.toml"
+    documented_file /etc/containerd/certs.d/docker.io/hosts.toml containerd >"$work/certs.d/docker.io/hosts.toml"
     start containerd containerd --config "$work/containerd.toml"
     until_ready containerd ctr version
 }

@@ -7,7 +7,7 @@ containers_start() {
     mkdir -p "$HOME/.config/containers"
     echo '{}' >"$REGISTRY_AUTH_FILE"
     {
-        documented_file /etc/containers/registries.conf
+        documented_file /etc/containers/registries.conf "Podman, Buildah and Skopeo"
         # For the pulls that go straight to the upstream.
         printf '\n[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry"
     } >"$HOME/.config/containers/registries.conf"

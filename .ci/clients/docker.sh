@@ -4,7 +4,7 @@
 docker_starts() {
     export DOCKER_CONFIG=$work/docker-client DOCKER_HOST=unix://$work/docker.sock
     mkdir "$DOCKER_CONFIG"
-    documented_file /etc/docker/daemon.json >"$work/daemon.json"
+    documented_file /etc/docker/daemon.json Docker >"$work/daemon.json"
     start docker dockerd --config-file "$work/daemon.json" --host "$DOCKER_HOST" --data-root "$work/engine" \
         --exec-root "$work/exec" --pidfile "$work/engine.pid" \
         --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false

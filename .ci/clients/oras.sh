@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 oras_starts() {
-    documented_file pull.py >"$work/pull.py"
+    documented_file pull.py ORAS >"$work/pull.py"
     cat >"$work/push.py" <<'PYTHON'
 import sys
 

@@ -8,10 +8,11 @@ with_our_names() {
     sed -e "s#roadstead\.example:8080#$gateway#g" -e "s#alpine:3\.20#tiny:1#g" -e "s#/etc/containerd/certs\.d#$work/certs.d#g"
 }
 
-# The content of a file: the block that follows the first line which ends in the file's name and a colon.
-documented_file() { # NAME
-    awk -v name="\`$1\`:" '
-        !found && substr($0, length($0) - length(name) + 1) == name { found = 1; next }
+# The content of a file, from a chapter: the block that follows the first line which is the file's name and a colon.
+documented_file() { # NAME HEADING
+    awk -v name="\`$1\`:" -v heading="## $2" '
+        /^## / { here = ($0 == heading) }
+        here && $0 == name { found = 1 }
         found && /^```/ { if (inside) exit; inside = 1; next }
         inside { print }
     ' "$documentation" | with_our_names | grep .
@@ -31,6 +32,7 @@ check_documented_commands() { # HEADING
     rm -rf "$work/documented"
     mkdir "$work/documented"
     cp "$work/pull.py" "$work/documented"
+    if [[ -e $work/token ]]; then cp "$work/token" "$work/documented"; fi
     mapfile -t commands < <(documented_commands "$1")
     check "the documentation has commands for $1" test "${#commands[@]}" -gt 0
     for command in "${commands[@]}"; do
