@@ -71,6 +71,8 @@ protocol() { # REPOSITORY-URL QUERY
     check "pulling manifests: a tag that is not there" refuses 404 MANIFEST_UNKNOWN GET /manifests/not-there
     check "pulling manifests: HEAD of a tag that is not there" refuses 404 '' HEAD /manifests/not-there
     check "pulling manifests: a digest that is not there" refuses 404 MANIFEST_UNKNOWN GET "/manifests/$none"
+    check "pulling manifests: what can be no tag" refuses 404 MANIFEST_UNKNOWN GET /manifests/.no-tag
+    check "pulling manifests: HEAD of what can be no tag" refuses 404 '' HEAD /manifests/.no-tag
     check "pulling manifests: no digest" refuses 400 DIGEST_INVALID GET /manifests/sha256:totallywrong
 
     check "pulling blobs: whole" answers 200 GET "/blobs/$blob"
@@ -121,6 +123,8 @@ protocol_story() {
 
     local base=http://$gateway/v2/library/tiny query=ns=registry.example status
     check "a registry that is no upstream is refused" refuses 404 NAME_UNKNOWN GET /manifests/1
+    query=ns=$registry
+    check "an upstream's own address is its name too" answers 200 GET /manifests/1
     query=ns=docker.io
     check "one that is an upstream is served" answers 200 GET /manifests/1
     check "the answer says whose name it took it for" equal docker.io "$(header oci-namespace)"
