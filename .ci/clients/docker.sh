@@ -20,7 +20,7 @@ docker_pull() { # NAME DIRECTORY
     docker image inspect -f '{{index .RepoDigests 0}}' "$1" | sed 's/.*@//' >"$2/digest"
     container=$(docker container create "$1")
     mkdir "$work/inside"
-    docker cp "$container:/bin" "$work/inside/bin" && docker cp "$container:/srv" "$work/inside/srv"
+    docker export "$container" | tar -x -C "$work/inside" bin srv
     docker container rm "$container"
     describe_files "$work/inside" >"$2/unpacked"
 }
