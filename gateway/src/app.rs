@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::routing::any;
-use http::Request;
+use axum::response::Response;
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::limits;
 use roadstead_proto::meta::{Leases, MetaError, MetaStore};
@@ -29,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::pull::Puller;
 use crate::resolve::Resolver;
 use crate::seal::Keyring;
-use crate::server;
+use crate::server::{self, Answer, Received};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Client, HttpExchange};
 use crate::usage::UsageLog;
@@ -85,6 +83,23 @@ impl std::fmt::Debug for Gateway {
     }
 }
 
+/// Pulls past everything else: a router would cost as much as a pull from memory does, and the path of a pull is parsed in
+/// its own way anyhow. What is neither gets the answer of a registry, which clients understand.
+#[derive(Clone)]
+struct Public {
+    puller: Arc<Puller>,
+    probes: Router,
+}
+
+impl Answer for Public {
+    async fn answer(&self, request: Received) -> Response {
+        match request.head.uri.path() {
+            "/livez" | "/readyz" => self.probes.answer(request).await,
+            _ => self.puller.serve(&request.head, &request.id).await,
+        }
+    }
+}
+
 impl Gateway {
     /// Loads the configuration; asks no upstream.
     pub async fn start(config: Config, components: Components) -> Result<Self, StartError> {
@@ -123,22 +138,8 @@ impl Gateway {
     }
 
     /// What the public listener serves.
-    fn router(&self) -> Router {
-        let puller = Arc::clone(&self.puller);
-        let pull = any(move |request: Request<Body>| {
-            let puller = Arc::clone(&puller);
-            async move { puller.serve(request).await }
-        });
-        let not_found = Arc::clone(&self.puller);
-        Router::new()
-            .route("/v2", pull.clone())
-            .route("/v2/", pull.clone())
-            .route("/v2/{*rest}", pull)
-            .merge(health::probes(Arc::clone(&self.health)))
-            .fallback(move |request: Request<Body>| {
-                let puller = Arc::clone(&not_found);
-                async move { puller.serve(request).await }
-            })
+    fn public(&self) -> Public {
+        Public { puller: Arc::clone(&self.puller), probes: health::probes(Arc::clone(&self.health)) }
     }
 
     /// Serves both listeners until `stop`; then drains: not ready, no new connections, running streams and downloads to
@@ -156,7 +157,7 @@ impl Gateway {
             self.health.drain();
             Instant::now() + until
         };
-        let ((), deadline) = tokio::join!(server::serve(listener, self.router(), stop.clone(), until), drain);
+        let ((), deadline) = tokio::join!(server::serve(listener, self.public(), stop.clone(), until), drain);
         self.tasks.close();
         if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             warn!("downloads are still running at the end of the drain: they are given up");

@@ -23,10 +23,13 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
+    /// The value of nearly every answer.
+    pub const HIT: &str = "roadstead; hit";
+
     /// The header's value.
     pub fn render(self) -> String {
         match self {
-            Self::Hit => "roadstead; hit".to_owned(),
+            Self::Hit => Self::HIT.to_owned(),
             Self::Revalidated => "roadstead; fwd=stale; fwd-status=200; detail=revalidated".to_owned(),
             Self::Stale { reason, by } => {
                 let sign = if by.as_secs() == 0 { "" } else { "-" };

@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! app, server ─► pull │ health ─► listing ─► resolve ─► fetch ─► policy ─► auth │ upstream │ lease │ catalog │ usage
-//!                                        ─► meta │ flight ─► config, metrics, seal, manifest, namespace, cache_status
+//!                                        ─► meta │ flight ─► config, metrics, seal, manifest, namespace, labels, cache_status
 //! ```
 //!
 //! In the fresh, warm case steps 1 to 8 touch this process only: no metadata, no object storage, no upstream.
@@ -31,6 +31,7 @@ pub mod config;
 pub mod fetch;
 pub mod flight;
 pub mod health;
+pub mod labels;
 pub mod lease;
 pub mod listing;
 pub mod manifest;

@@ -1,15 +1,20 @@
 //! A listener and its connections: limits on what comes in, request ids, and a graceful end.
 
 use std::convert::Infallible;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderName, HeaderValue, Request, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use roadstead_proto::domain::digest::encode_hex;
 use roadstead_proto::domain::limits;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -34,33 +39,61 @@ fn protocol() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// A request's id: the client's own where it is harmless, else a random one.
-fn request_id(request: &Request<Incoming>) -> HeaderValue {
-    let theirs = request.headers().get(REQUEST_ID).filter(|value| {
+/// A request's id: the client's own where it is harmless, else one of ours.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let theirs = headers.get(REQUEST_ID).filter(|value| {
         let bytes = value.as_bytes();
         (1..=64).contains(&bytes.len())
             && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
     });
-    theirs.cloned().unwrap_or_else(|| {
-        let mut bytes = [0; 8];
-        // Without randomness ids repeat; a pull does not fail for that.
-        let _ = getrandom::fill(&mut bytes);
-        let hex = roadstead_proto::domain::digest::encode_hex(&bytes);
-        HeaderValue::from_str(&hex).unwrap_or_else(|_| HeaderValue::from_static("-"))
-    })
+    theirs.cloned().unwrap_or_else(next_id)
 }
 
-async fn handle(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let id = request_id(&request);
-    let span = info_span!("request", id = id.to_str().unwrap_or("-"));
-    let answered = router.oneshot(request.map(Body::new)).instrument(span).await;
-    let mut response = answered.unwrap_or_else(|never| match never {});
+/// Unique in this process by its count, and among processes by a random start: asking for randomness each time would be a
+/// system call per request.
+fn next_id() -> HeaderValue {
+    static LAST: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let mut bytes = [0; 8];
+        // Without randomness ids of two processes may be alike; a pull does not fail for that.
+        let _ = getrandom::fill(&mut bytes);
+        AtomicU64::new(u64::from_be_bytes(bytes))
+    });
+    let hex = encode_hex(&LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    HeaderValue::from_maybe_shared(Bytes::from(hex)).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// A request with its id; the body is not read, since nothing that is served takes one.
+#[derive(Debug)]
+pub struct Received {
+    /// Request line and headers.
+    pub head: Parts,
+    /// For log lines, and the answer's `X-Request-Id`.
+    pub id: HeaderValue,
+}
+
+/// What answers the requests of a listener.
+pub trait Answer: Clone + Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Received) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Answer for Router {
+    async fn answer(&self, Received { head, id }: Received) -> Response<Body> {
+        let answered = self.clone().oneshot(Request::from_parts(head, Body::empty()));
+        answered.instrument(info_span!("request", ?id)).await.unwrap_or_else(|never| match never {})
+    }
+}
+
+async fn handle(answer: impl Answer, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let (head, _) = request.into_parts();
+    let id = request_id(&head.headers);
+    let mut response = answer.answer(Received { head, id: id.clone() }).await;
     response.headers_mut().insert(REQUEST_ID, id);
     Ok(response)
 }
 
-/// Serves `router` until `stop`, then waits for what is running, at most `drain_timeout`.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain_timeout: Duration) {
+/// Serves until `stop`, then waits for what is running, at most `drain_timeout`.
+pub async fn serve(listener: TcpListener, answer: impl Answer, stop: CancellationToken, drain_timeout: Duration) {
     let (protocol, graceful) = (protocol(), GracefulShutdown::new());
     loop {
         let accepted = tokio::select! {
@@ -68,7 +101,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => spawn_connection(&protocol, &graceful, stream, router.clone()),
+            Ok((stream, _)) => spawn_connection(&protocol, &graceful, stream, answer.clone()),
             Err(error) => {
                 warn!(%error, "no connection accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -85,10 +118,10 @@ fn spawn_connection(
     protocol: &auto::Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
     stream: TcpStream,
-    router: Router,
+    answer: impl Answer,
 ) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request| handle(router.clone(), request));
+    let service = hyper::service::service_fn(move |request| handle(answer.clone(), request));
     let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

@@ -1,6 +1,7 @@
-//! The synthetic upstream: a registry that serves seeded images, counts every request and misbehaves on demand.
+//! The synthetic upstream, a registry that serves seeded images, counts every request and misbehaves on demand; and the
+//! load driver.
 //!
-//! It is the only synthetic upstream of the workspace: tests start it in their own process
+//! The upstream is the only one of its kind in the workspace: tests start it in their own process
 //! ([`registry::Upstream`]), shell scripts start it as `roadstead-loadtest upstream`.
 //!
 //! | file | what it holds |
@@ -9,10 +10,14 @@
 //! | `form.rs` | the two families of media types |
 //! | `image.rs` | images and artifacts made of such bytes: config, layers, manifest |
 //! | `index.rs` | an index over several platforms; the bundle that is pushed |
+//! | `measure/` | the load generator of the benchmark |
+//! | `puller/` | pulls as containerd does |
 //! | `registry/` | the server: catalog, routes, tokens, faults, counters |
 
 pub mod content;
 mod form;
 pub mod image;
 pub mod index;
+pub mod measure;
+pub mod puller;
 pub mod registry;

@@ -13,6 +13,7 @@ use roadstead_proto::domain::entry::ObjectKey;
 use roadstead_proto::domain::time::Timestamp;
 
 use crate::error::{Operation, Rejection, StorageError};
+use crate::staged::Staged;
 
 /// Most bytes of one item of a [`BlobStream`]. A consumer that is blocked on its socket holds one
 /// item, so this times the number of connections is memory.
@@ -56,6 +57,22 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// behind; the same holds for a put whose future is dropped, soon after. One key is put by one
     /// writer; a second put of it in this process waits for the first, clean-up included.
     async fn put(&self, key: &ObjectKey, body: Body) -> Result<Stat, StorageError>;
+
+    /// A file of the store's own for the body of `key`, where the store is a directory: what is written there need not be
+    /// written again. `None` where it is not; then [`BlobStore::put`] is the way.
+    ///
+    /// One key is put by one writer: this waits for another put of it in this process.
+    async fn stage(&self, key: &ObjectKey) -> Result<Option<Staged>, StorageError> {
+        let _ = key;
+        Ok(None)
+    }
+
+    /// Makes what was staged the object, which is visible and durable after `Ok`. The caller has hashed the very bytes it
+    /// wrote and vouches for them as for [`Body::vouched`]. An error leaves nothing behind.
+    async fn commit(&self, staged: Staged) -> Result<Stat, StorageError> {
+        let source = Rejection::NotStaged(*staged.key());
+        Err(StorageError::Rejected { operation: Operation::Put, source })
+    }
 
     /// Removes the object. Removing what is not there is `Ok`. Reads under way may end either way.
     async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError>;

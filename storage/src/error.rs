@@ -174,6 +174,9 @@ pub enum Rejection {
         /// The object's size, as the caller gave it.
         size: u64,
     },
+    /// A staged body for a store that stages none.
+    #[error("object {0} was not staged here")]
+    NotStaged(ObjectKey),
     /// The store's own refusal: no permission, no space, not supported.
     #[error("the store refuses")]
     Refused(#[source] Cause),

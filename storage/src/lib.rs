@@ -19,6 +19,7 @@
 //! | [`error`] | what an operation can end in; miss ≠ outage ≠ refusal | nothing |
 //! | `key` | names in the store; the only file that spells a path | `blob` |
 //! | `checksums` | CRC-64 per block of a large object, and their stored form | nothing |
+//! | [`staged`] | a body written where it will stay | `checksums` |
 //! | `memory` | bounded memory for chunks and checksums | the above |
 //! | [`object`] | the slow tier over `object_store` | the above |
 //! | [`tiered`] | memory over the slow tier, and what bounds it | the above but `object` |
@@ -40,6 +41,7 @@ pub mod metered;
 mod metrics;
 pub mod object;
 pub mod open;
+pub mod staged;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod tiered;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat};
 use crate::error::{Operation, StorageError};
 use crate::metrics::{Outcome, TierMetrics};
+use crate::staged::Staged;
 
 /// Counts what passes to `inner`.
 #[derive(Debug)]
@@ -75,6 +76,20 @@ impl BlobStore for MeteredStore {
         let result = self.inner.put(key, counted(body, Arc::clone(&came))).await;
         running.timed();
         running.bytes = came.load(Ordering::Relaxed);
+        running.end(&result);
+        result
+    }
+
+    async fn stage(&self, key: &ObjectKey) -> Result<Option<Staged>, StorageError> {
+        self.inner.stage(key).await
+    }
+
+    /// Counted as the put that it is.
+    async fn commit(&self, staged: Staged) -> Result<Stat, StorageError> {
+        let mut running = self.begin(Operation::Put);
+        running.bytes = staged.len();
+        let result = self.inner.commit(staged).await;
+        running.timed();
         running.end(&result);
         result
     }

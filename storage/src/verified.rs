@@ -17,6 +17,7 @@ use roadstead_proto::domain::entry::ObjectKey;
 
 use crate::blob::{BlobStore, BlobStream, Body, BodyStream, Listed, Scope, Stat};
 use crate::error::StorageError;
+use crate::staged::Staged;
 
 /// Refuses bodies that are not the content their key names.
 #[derive(Debug)]
@@ -45,6 +46,14 @@ impl BlobStore for VerifiedStore {
     async fn put(&self, key: &ObjectKey, body: Body) -> Result<Stat, StorageError> {
         let body = if body.is_vouched() { body } else { Body::vouched(verified(body.into_stream(), key.digest)) };
         self.inner.put(key, body).await
+    }
+
+    async fn stage(&self, key: &ObjectKey) -> Result<Option<Staged>, StorageError> {
+        self.inner.stage(key).await
+    }
+
+    async fn commit(&self, staged: Staged) -> Result<Stat, StorageError> {
+        self.inner.commit(staged).await
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {

@@ -26,6 +26,9 @@ pub(crate) struct File {
     pub(crate) mirror_registry: Option<u64>,
     /// As `--upstream-ca`.
     pub(crate) upstream_ca: Option<PathBuf>,
+    /// How single hosts are connected to.
+    #[serde(default, rename = "upstream_connection")]
+    pub(crate) upstream_connections: Vec<FileConnection>,
     /// As `--log-format`.
     pub(crate) log_format: Option<LogFormat>,
     /// How long running pulls may go on after the stop signal.
@@ -66,6 +69,36 @@ pub(crate) struct FileUpstream {
     pub(crate) on_not_found: Option<OnNotFound>,
     /// What its faults mean for the walk down the list.
     pub(crate) on_error: Option<OnError>,
+}
+
+/// One `[[upstream_connection]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileConnection {
+    /// Which host, `host` or `host:port`.
+    pub(crate) host: String,
+    /// The file with the authorities to trust for it.
+    pub(crate) ca: Option<PathBuf>,
+    /// The file with the certificate to present.
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// The file with that certificate's private key.
+    pub(crate) client_key: Option<PathBuf>,
+    /// The version of HTTP.
+    pub(crate) http: Option<Http>,
+}
+
+/// See [`roadstead_gateway::upstream::connection::HttpVersion`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) enum Http {
+    /// Blobs over HTTP/1.1, the rest as the server likes it.
+    #[serde(rename = "auto")]
+    Auto,
+    /// HTTP/1.1.
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2.
+    #[serde(rename = "2")]
+    Http2,
 }
 
 /// See [`roadstead_proto::domain::upstream::OnNotFound`].
@@ -143,6 +176,7 @@ mod tests {
             ("\n\n[[upstream]]\nname = \"a\"", 3, "missing field `url`"),
             ("[[upstream]]\nname=\"a\"\nurl=\"b\"\npasword = \"hunter2\"", 4, "unknown field `pasword`"),
             ("[[upstream]]\nname=\"a\"\nurl=\"b\"\non_error = \"go\"", 4, "expected `stop` or `next`"),
+            ("[[upstream_connection]]\nhost=\"a\"\nhttp = \"3\"", 3, "expected one of `auto`, `1.1`, `2`"),
             ("listen = ", 1, ""),
         ] {
             let (found, message) = parse(text).unwrap_err();
@@ -158,12 +192,14 @@ mod tests {
         let shown: String = EXAMPLE.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
         let mut file = parse(&shown).unwrap_or_else(|(line, message)| panic!("line {line}: {message}"));
         let first = file.upstreams.swap_remove(0);
+        let connection = file.upstream_connections.swap_remove(0);
         let File {
             listen: Some(_),
             admin_listen: Some(_),
             data_dir: Some(_),
             mirror_registry: Some(_),
             upstream_ca: Some(_),
+            upstream_connections: _,
             log_format: Some(_),
             drain_timeout: Some(_),
             blob_memory: Some(_),
@@ -189,11 +225,18 @@ mod tests {
         else {
             panic!("a key is missing in the example's first upstream: {first:?}");
         };
+        let FileConnection { host: _, ca: Some(_), client_certificate: Some(_), client_key: Some(_), http: Some(_) } =
+            connection
+        else {
+            panic!("a key is missing in the example's connection: {connection:?}");
+        };
     }
 
-    /// `# key = value` is a key that is commented out; every other comment is prose.
+    /// `# key = value` and `# [[table]]` are commented out; every other comment is prose.
     fn uncommented(line: &str) -> &str {
-        match line.strip_prefix("# ").filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key))) {
+        let is_table = |rest: &str| rest.starts_with("[[") && rest.ends_with("]]");
+        let is_setting = |rest: &str| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key));
+        match line.strip_prefix("# ").filter(|rest| is_table(rest) || is_setting(rest)) {
             Some(rest) => rest,
             None => line,
         }

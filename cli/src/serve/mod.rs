@@ -5,6 +5,7 @@
 //! | `flags.rs` `file.rs` | what was typed: the command line, the configuration file |
 //! | `span.rs` `size.rs` `log_format.rs` | durations, sizes and log formats as people write them |
 //! | `named.rs` | upstreams as an operator names them, passwords included |
+//! | `connections.rs` | connections to single hosts, their certificates read and checked |
 //! | `settings.rs` | flags over file over defaults, all checked; pure but for the files it reads |
 //! | `listen.rs` | the listeners, bound before any state is touched |
 //! | `directory.rs` `private_file.rs` | the data directory, its lock, its small secret files |
@@ -16,6 +17,7 @@
 
 mod admin_token;
 mod banner;
+mod connections;
 mod directory;
 mod file;
 mod first_start;
@@ -37,7 +39,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use roadstead_gateway::upstream::ReqwestExchange;
-use roadstead_gateway::upstream::exchange::TransportError;
+use roadstead_gateway::upstream::transport::TransportError;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use flags::Flags;
@@ -94,8 +96,7 @@ impl fmt::Display for Plan {
 /// Decides what is to be done; reads files and the environment, writes nothing.
 pub(crate) fn plan(flags: Flags, variable: impl Fn(&str) -> Option<OsString>) -> Result<Plan, PlanError> {
     let settings = settings::resolve(flags, variable)?;
-    let certificates = settings.upstream_ca.as_ref().map(|file| file.pem.as_slice());
-    let exchange = ReqwestExchange::new(certificates)?;
+    let exchange = ReqwestExchange::new(&settings.transport())?;
     Ok(Plan { settings, exchange })
 }
 

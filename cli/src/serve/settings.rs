@@ -8,11 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use roadstead_gateway::seal::{Keyring, SealError};
+use roadstead_gateway::upstream::connection::{Certificates, PemError, Transport};
+use roadstead_gateway::upstream::proxy::{Proxies, ProxyError};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::RegistryId;
 use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::domain::upstream::{OnError, OnNotFound};
 
+use super::connections::{self, ConnectionError, NamedConnection};
 use super::file::{self, File, FileError};
 use super::flags::Flags;
 use super::log_format::LogFormat;
@@ -52,6 +55,10 @@ pub(crate) struct Settings {
     pub(crate) mirror_registry: Option<RegistryId>,
     /// Certificates to trust besides those of the system.
     pub(crate) upstream_ca: Option<CaFile>,
+    /// How single hosts are connected to.
+    pub(crate) upstream_connections: Vec<NamedConnection>,
+    /// The way to the upstreams, as the environment names it.
+    pub(crate) proxies: Proxies,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// How long running pulls may go on after the stop signal.
@@ -72,7 +79,7 @@ pub(crate) struct CaFile {
     /// Where it is.
     pub(crate) path: PathBuf,
     /// What is in it.
-    pub(crate) pem: Vec<u8>,
+    pub(crate) certificates: Certificates,
 }
 
 /// Why there are no settings to run with.
@@ -98,6 +105,20 @@ pub(crate) enum SettingsError {
         /// Why.
         source: std::io::Error,
     },
+    /// Certificates that are none.
+    #[error("the certificates of --upstream-ca, {}: {source}", path.display())]
+    UpstreamCaContent {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: PemError,
+    },
+    /// The connections.
+    #[error(transparent)]
+    Connections(#[from] ConnectionError),
+    /// The proxies.
+    #[error(transparent)]
+    Proxies(#[from] ProxyError),
     /// An admin token that nobody could sign in with.
     #[error(
         "{ADMIN_TOKEN_VARIABLE} is not 1 to {TOKEN_LENGTH_MAX} printable ASCII characters without spaces; set it to a \
@@ -129,6 +150,8 @@ pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>)
             .filter(|number| *number > 0)
             .map(RegistryId),
         upstream_ca: flags.upstream_ca.or(file.upstream_ca).map(read_certificates).transpose()?,
+        upstream_connections: connections::read(file.upstream_connections)?,
+        proxies: Proxies::from_environment(&variable)?,
         log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         drain_timeout: file.drain_timeout.map_or(limits::DRAIN_TIMEOUT_DEFAULT, |span| span.0),
         blob_memory: file.blob_memory.map_or(limits::BLOB_MEMORY_DEFAULT, |size| size.0),
@@ -150,9 +173,13 @@ fn known_address(text: &str) -> SocketAddr {
 }
 
 fn read_certificates(path: PathBuf) -> Result<CaFile, SettingsError> {
-    match std::fs::read(&path) {
-        Ok(pem) => Ok(CaFile { path, pem }),
-        Err(source) => Err(SettingsError::UpstreamCa { path, source }),
+    let pem = match std::fs::read(&path) {
+        Ok(pem) => pem,
+        Err(source) => return Err(SettingsError::UpstreamCa { path, source }),
+    };
+    match Certificates::from_pem(&pem) {
+        Ok(certificates) => Ok(CaFile { path, certificates }),
+        Err(source) => Err(SettingsError::UpstreamCaContent { path, source }),
     }
 }
 
@@ -171,6 +198,16 @@ fn secret_key(text: OsString) -> Result<Secret, SettingsError> {
     Keyring::from_hex(&text).map(|keyring| keyring.to_hex()).map_err(SettingsError::SecretKey)
 }
 
+impl Settings {
+    /// How upstreams are connected to.
+    pub(crate) fn transport(&self) -> Transport {
+        Transport {
+            authorities: self.upstream_ca.as_ref().map(|file| file.certificates.clone()),
+            connections: self.upstream_connections.iter().map(|named| named.connection.clone()).collect(),
+        }
+    }
+}
+
 impl fmt::Display for Settings {
     /// What `--check-config` answers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,9 +220,23 @@ impl fmt::Display for Settings {
         if let Some(file) = &self.upstream_ca {
             writeln!(f, "  upstream_ca      {}", file.path.display())?;
         }
+        for (scheme, proxy) in [("https", &self.proxies.https), ("http", &self.proxies.http)] {
+            if let Some(proxy) = proxy {
+                writeln!(f, "  {scheme:<5} through    {proxy}")?;
+            }
+        }
+        if let Some(except) = &self.proxies.except {
+            writeln!(f, "  but not to       {except} (NO_PROXY)")?;
+        }
         writeln!(f, "  drain_timeout    {}", Span(self.drain_timeout))?;
         writeln!(f, "  blob_memory      {}", Size(self.blob_memory))?;
         writeln!(f, "  manifest_memory  {}", Size(self.manifest_memory))?;
+        if !self.upstream_connections.is_empty() {
+            writeln!(f, "\nConnections:\n")?;
+        }
+        for connection in &self.upstream_connections {
+            writeln!(f, "  {connection}")?;
+        }
         writeln!(f, "\nUpstreams of the first start:\n")?;
         for (position, upstream) in (1..).zip(&self.upstreams) {
             writeln!(f, "  {position}. {upstream}")?;

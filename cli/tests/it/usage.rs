@@ -44,7 +44,7 @@ async fn a_bad_file_is_refused_with_its_line() {
             "[[upstream]]\nname = 'a'\nurl = 'https://a.example'\nusername = 'me'\npassword_env = 'ABSENT_PASSWORD'",
             "the environment variable ABSENT_PASSWORD, which is not set",
         ),
-        ("upstream_ca = 'serve.toml'", "PEM"),
+        ("upstream_ca = 'serve.toml'", "serve.toml: it holds no readable PEM certificate"),
     ] {
         let file = world.write("serve.toml", text);
         let (code, said) = refused(world.serve(&["--config", &file]));

@@ -1,9 +1,9 @@
 //! One download of one blob: from the upstream into the spool, hashed on the way; readers and storage follow the spool.
 //!
 //! ```text
-//!   upstream ──► pump ──► spool ──► readers (each at its own pace, up to the held-back end)
-//!                  │        └─────► upload to object storage ──► commit ──► record
-//!                  └─ hash ──► verdict: releases the end, or breaks every reader off
+//!   upstream ──► pump ──► intake ──► spool ──► readers (each at its own pace, up to the held-back end)
+//!                           │          └─────► object storage: the spool's own file, or an upload ──► commit ──► record
+//!                           └─ hash ──► verdict: releases the end, or breaks every reader off
 //! ```
 //!
 //! The fill runs as tasks of its own: a client that leaves cancels nothing. The final
@@ -16,15 +16,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::future::poll_immediate;
 use futures::stream::BoxStream;
-use roadstead_proto::domain::digest::{Digest, Verifier};
+use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::image::RepositoryName;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::UpstreamId;
-use sha1::Digest as _;
+use roadstead_storage::staged::Staged;
 use tokio::sync::watch;
 
 use super::error::FillFailure;
+use super::intake::{Intake, Taken};
 use super::spool::Spool;
 use crate::catalog::Known;
 use crate::meta::snapshot::UpstreamView;
@@ -71,7 +73,7 @@ pub(super) struct Fill {
     digest: Digest,
     /// On whose behalf the upstream is asked.
     led_for: (UpstreamId, RepositoryName),
-    spool: Spool,
+    spool: Arc<Spool>,
     progress: watch::Sender<Progress>,
     /// Who may read it: the right to a running fill is earned like the right to stored bytes.
     admitted: Mutex<HashSet<(UpstreamId, RepositoryName)>>,
@@ -86,18 +88,12 @@ pub(super) enum Reach {
     Received,
 }
 
-/// What a whole, right body is known by.
-pub(super) struct Verdict {
-    pub(super) size: u64,
-    pub(super) sha1: [u8; 20],
-}
-
 impl Fill {
     pub(super) fn new(digest: Digest, spool: Spool, upstream: UpstreamId, repository: RepositoryName) -> Self {
         let progress = Progress { phase: Phase::Asking, received: 0, released: 0 };
         let led_for = (upstream, repository);
         let admitted = Mutex::new(HashSet::from([led_for.clone()]));
-        Self { digest, led_for, spool, progress: watch::Sender::new(progress), admitted }
+        Self { digest, led_for, spool: Arc::new(spool), progress: watch::Sender::new(progress), admitted }
     }
 
     pub(super) fn admits(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
@@ -175,9 +171,8 @@ impl Fill {
         .boxed()
     }
 
-    async fn append(&self, bytes: Bytes, size: Option<u64>) -> Result<(), FillFailure> {
-        self.spool.append(bytes).await.map_err(FillFailure::Spool)?;
-        let received = self.spool.end();
+    /// Tells readers that `received` bytes are in the spool, of `size`.
+    pub(super) fn publish(&self, received: u64, size: Option<u64>) {
         // Without a known size every byte might be among the last.
         let end = size.map_or(received, |size| size.max(received));
         let released = received.min(end.saturating_sub(limits::VERIFY_HOLD_BACK));
@@ -185,7 +180,14 @@ impl Fill {
             progress.received = received;
             progress.released = released;
         });
-        Ok(())
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(super) fn spool(&self) -> &Arc<Spool> {
+        &self.spool
     }
 }
 
@@ -203,11 +205,6 @@ enum Piece {
     End,
     /// It broke off.
     Broke(Fault),
-}
-
-struct Hashes {
-    verifier: Verifier,
-    sha1: sha1::Sha1,
 }
 
 impl Pump<'_> {
@@ -237,29 +234,38 @@ impl Pump<'_> {
     }
 
     /// Reads an opened body to its end, continues it where it breaks off, and gives the verdict.
-    pub(super) async fn run(&self, mut body: BlobBody) -> Result<Verdict, FillFailure> {
+    pub(super) async fn run(&self, mut body: BlobBody, staged: Option<Staged>) -> Result<Taken, FillFailure> {
         let size = body.size;
-        let mut hashes = Hashes { verifier: Verifier::new(self.fill.digest), sha1: sha1::Sha1::new() };
+        let mut intake = Intake::new(self.fill, size, staged);
         let mut resumes = 0;
         loop {
-            match self.read(&mut hashes, body, size).await? {
+            match self.read(&mut intake, body, size).await? {
                 Piece::End => break,
-                Piece::Broke(fault) => body = self.resume(fault, size, &mut resumes).await?,
+                Piece::Broke(fault) => {
+                    intake.publish();
+                    body = self.resume(fault, intake.taken(), size, &mut resumes).await?;
+                }
             }
         }
-        let received = hashes.verifier.len();
-        hashes.verifier.finish().map_err(FillFailure::Corrupt)?;
-        Ok(Verdict { size: received, sha1: hashes.sha1.finalize().into() })
+        intake.finish().await
     }
 
-    async fn read(&self, hashes: &mut Hashes, mut body: BlobBody, size: Option<u64>) -> Result<Piece, FillFailure> {
+    async fn read(&self, intake: &mut Intake<'_>, mut body: BlobBody, size: Option<u64>) -> Result<Piece, FillFailure> {
         // What an upstream that ignores ranges sends again.
-        let mut skip = hashes.verifier.len().saturating_sub(body.offset);
+        let mut skip = intake.taken().saturating_sub(body.offset);
         let most = size.unwrap_or(limits::BLOB_MAX_BYTES);
-        while let Some(piece) = body.body.next().await {
-            let mut piece = match piece {
-                Ok(piece) => piece,
-                Err(error) => return Ok(Piece::Broke(transport_fault(error))),
+        loop {
+            let next = match poll_immediate(body.body.next()).await {
+                Some(next) => next,
+                None => {
+                    intake.publish();
+                    body.body.next().await
+                }
+            };
+            let mut piece = match next {
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return Ok(Piece::Broke(transport_fault(error))),
+                None => break,
             };
             self.client.metrics().received(self.view.upstream.id, piece.len() as u64);
             let known = skip.min(piece.len() as u64);
@@ -268,14 +274,12 @@ impl Pump<'_> {
             if piece.is_empty() {
                 continue;
             }
-            if hashes.verifier.len() + piece.len() as u64 > most {
+            if intake.taken() + piece.len() as u64 > most {
                 return Err(FillFailure::TooLarge(most));
             }
-            hashes.verifier.update(&piece);
-            hashes.sha1.update(&piece);
-            self.fill.append(piece, size).await?;
+            intake.take(piece).await?;
         }
-        if size.is_none_or(|size| hashes.verifier.len() == size) {
+        if size.is_none_or(|size| intake.taken() == size) {
             Ok(Piece::End)
         } else {
             Ok(Piece::Broke(Fault::Connection("the body ended before its length".to_owned())))
@@ -283,14 +287,19 @@ impl Pump<'_> {
     }
 
     /// Asks for the rest: with a fresh token and a fresh redirect, since each request resolves both anew.
-    async fn resume(&self, mut fault: Fault, size: Option<u64>, resumes: &mut u32) -> Result<BlobBody, FillFailure> {
+    async fn resume(
+        &self,
+        mut fault: Fault,
+        offset: u64,
+        size: Option<u64>,
+        resumes: &mut u32,
+    ) -> Result<BlobBody, FillFailure> {
         loop {
             if *resumes >= limits::FILL_RESUMES_MAX {
                 return Err(self.upstream_failed(fault));
             }
             tokio::time::sleep(backoff(*resumes)).await;
             *resumes += 1;
-            let offset = self.fill.spool.end();
             tracing::info!(digest = %self.fill.digest, offset, %fault, "download broke off, asking for the rest");
             match self.ask(offset).await {
                 Ok(Answer::Here(body)) => {

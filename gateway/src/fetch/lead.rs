@@ -11,12 +11,14 @@ use roadstead_proto::domain::lease::{FencingToken, LeaseKey};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::MediaType;
 use roadstead_storage::blob::Body;
+use roadstead_storage::staged::Staged;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::blobs::{Blobs, FillKey};
 use super::error::FillFailure;
 use super::fill::{Fill, Phase, Pump, Reach};
+use super::intake::Taken;
 use super::record::Content;
 use crate::catalog::Known;
 use crate::lease::{Held, Lease};
@@ -75,41 +77,75 @@ impl Lead {
         tools.metrics.fill_began();
         fill.enter(Phase::Open { size: body.size });
         let object = held.as_ref().map(|held| ObjectKey { digest: self.digest, token: held.token });
-        let (verdict, is_stored) = tokio::join!(
+        let staged = self.stage(object.as_ref(), body.size).await;
+        // A body that is written where it will stay needs no upload beside it.
+        let upload = object.filter(|_| staged.is_none());
+        let (taken, is_uploaded) = tokio::join!(
             async {
-                let verdict = pump.run(body).await;
-                match &verdict {
-                    Ok(verdict) => fill.enter(Phase::Verified { size: verdict.size }),
+                let taken = pump.run(body, staged).await;
+                match &taken {
+                    Ok(taken) => fill.enter(Phase::Verified { size: taken.size }),
                     Err(failure) => fill.enter(Phase::Failed(failure.clone())),
                 }
-                verdict
+                taken
             },
-            self.upload(object)
+            self.upload(upload)
         );
-        let outcome = match &verdict {
-            Ok(_) if is_stored => "stored",
-            Ok(_) => "not_stored",
+        let taken = match taken {
+            Ok(taken) => taken,
             Err(failure) => {
                 warn!(digest = %self.digest, upstream = %self.view.upstream.id, %failure, "a download failed");
-                failure.reason()
+                tools.metrics.fill_ended(failure.reason());
+                return;
             }
         };
-        tools.metrics.fill_ended(outcome);
-        if let (Ok(verdict), Some(held), true) = (verdict, held, is_stored) {
+        let size = taken.size;
+        let is_stored = is_uploaded || self.commit(object.filter(|_| upload.is_none()), taken).await;
+        tools.metrics.fill_ended(if is_stored { "stored" } else { "not_stored" });
+        if let (Some(held), true) = (held, is_stored) {
             let content = Content {
                 entry: self.entry(),
                 upstream_epoch: self.view.upstream.epoch,
                 object: ObjectKey { digest: self.digest, token: held.token },
-                size: verdict.size,
+                size,
                 media_type: MediaType::octet_stream(),
                 kind: ContentKind::Blob,
-                sha1: verdict.sha1,
+                // A second hash would cost as much as everything else that happens to a byte; whoever shows one computes
+                // it from the stored object.
+                sha1: None,
                 children: Vec::new(),
                 replaces: self.replaces,
             };
             if let Some(known) = tools.record(held, content, None).await {
                 tools.catalog.learn(&self.view, &self.repository, &self.digest, known);
             }
+        }
+    }
+
+    /// The store's own file for a body that memory will not hold. Without one the body goes by way of a spool.
+    async fn stage(&self, object: Option<&ObjectKey>, size: Option<u64>) -> Option<Staged> {
+        let object = object.filter(|_| size.is_none_or(|size| size > limits::SPOOL_MEMORY_PER_FILL))?;
+        match self.finish.blobs.tools.store.stage(object).await {
+            Ok(staged) => staged,
+            Err(error) => {
+                warn!(%object, %error, "no file in the store: the download goes by way of the spool folder");
+                None
+            }
+        }
+    }
+
+    /// Makes what was written into the store's own file the object; a body that memory held is put.
+    async fn commit(&self, object: Option<ObjectKey>, taken: Taken) -> bool {
+        let Some(object) = object else { return false };
+        match taken.staged {
+            None => self.upload(Some(object)).await,
+            Some(staged) => match self.finish.blobs.tools.store.commit(staged).await {
+                Ok(_) => true,
+                Err(error) => {
+                    warn!(%object, %error, "not stored");
+                    false
+                }
+            },
         }
     }
 

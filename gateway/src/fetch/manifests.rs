@@ -22,6 +22,7 @@ use super::blobs::upstream_fault;
 use super::error::FetchError;
 use super::record::Content;
 use crate::catalog::Known;
+use crate::labels::Labels;
 use crate::lease::{Held, Lease};
 use crate::manifest;
 use crate::meta::snapshot::UpstreamView;
@@ -38,13 +39,22 @@ pub struct Manifest {
     pub media_type: MediaType,
     /// The bytes.
     pub bytes: Bytes,
+    /// What its headers say.
+    pub labels: Labels,
+}
+
+/// A manifest in memory: all of it that is the digest's own, and no upstream's.
+#[derive(Debug, Clone)]
+struct InMemory {
+    bytes: Bytes,
+    labels: Labels,
 }
 
 /// The manifests of every registry.
 pub struct Manifests {
     tools: Tools,
     /// By digest; whoever reads it has checked the right to it.
-    memory: Cache<Digest, Bytes>,
+    memory: Cache<Digest, InMemory>,
 }
 
 impl std::fmt::Debug for Manifests {
@@ -69,27 +79,43 @@ pub(crate) enum Turn {
 /// Pause between two looks at a lease that another gateway holds.
 const ELSEWHERE_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes a cached manifest costs beside its own.
-const CACHE_OVERHEAD: u32 = 200;
+const CACHE_OVERHEAD: u32 = 600;
 
 impl Manifests {
     /// No manifest in memory, and `memory` bytes for them.
     pub fn new(tools: Tools, memory: u64) -> Self {
-        let weigh =
-            |_: &Digest, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_add(CACHE_OVERHEAD);
+        let weigh = |_: &Digest, manifest: &InMemory| {
+            u32::try_from(manifest.bytes.len()).unwrap_or(u32::MAX).saturating_add(CACHE_OVERHEAD)
+        };
         Self { tools, memory: Cache::builder().weigher(weigh).max_capacity(memory).build() }
     }
 
     /// The manifest of a digest that (upstream, repository) has the right to: from memory, else from storage, where it
     /// is hashed as it comes. `None` where it cannot be read; the caller asks the upstream.
     pub async fn load(&self, digest: &Digest, known: &Known) -> Option<Manifest> {
+        if let Some(manifest) = self.in_memory(digest, known) {
+            return Some(manifest);
+        }
         if known.right.kind != ContentKind::Manifest {
             return None;
         }
-        let bytes = match self.memory.get(digest) {
-            Some(bytes) => bytes,
-            None => self.load_stored(digest, known).await?,
-        };
-        Some(Manifest { digest: *digest, media_type: known.right.media_type.clone(), bytes })
+        let bytes = self.load_stored(digest, known).await?;
+        Some(self.keep(*digest, known.right.media_type.clone(), bytes))
+    }
+
+    /// The same from memory alone.
+    pub fn in_memory(&self, digest: &Digest, known: &Known) -> Option<Manifest> {
+        if known.right.kind != ContentKind::Manifest {
+            return None;
+        }
+        let InMemory { bytes, labels } = self.memory.get(digest)?;
+        Some(Manifest { digest: *digest, media_type: known.right.media_type.clone(), bytes, labels })
+    }
+
+    fn keep(&self, digest: Digest, media_type: MediaType, bytes: Bytes) -> Manifest {
+        let labels = Labels::of(&digest);
+        self.memory.insert(digest, InMemory { bytes: bytes.clone(), labels: labels.clone() });
+        Manifest { digest, media_type, bytes, labels }
     }
 
     async fn load_stored(&self, digest: &Digest, known: &Known) -> Option<Bytes> {
@@ -110,7 +136,6 @@ impl Manifests {
             warn!(object = %location.key, "a recorded manifest is damaged");
             return None;
         }
-        self.memory.insert(*digest, bytes.clone());
         Some(bytes)
     }
 
@@ -166,6 +191,7 @@ impl Manifests {
             Answer::Here(fetched) => fetched,
             Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
         };
+        let tag = verdict(&fetched);
         let content = Content {
             entry: entry.clone(),
             upstream_epoch: view.upstream.epoch,
@@ -176,20 +202,19 @@ impl Manifests {
             size: fetched.bytes.len() as u64,
             media_type: fetched.media_type.clone(),
             kind: ContentKind::Manifest,
-            sha1: sha1::Sha1::digest(&fetched.bytes).into(),
+            sha1: Some(sha1::Sha1::digest(&fetched.bytes).into()),
             children: manifest::children(&fetched.bytes),
             replaces: self.unreadable(view, &digest_entry(entry, fetched.digest)).await,
         };
         let (catalog, repository) = (&self.tools.catalog, &entry.repository);
         let known = Known { right: content.right(self.tools.clock.now()), location: None };
-        self.memory.insert(fetched.digest, fetched.bytes.clone());
+        let manifest = self.keep(fetched.digest, fetched.media_type, fetched.bytes.clone());
         catalog.learn_children(view, repository, &content.children);
         catalog.learn(view, repository, &fetched.digest, known);
         if let Some(held) = held {
-            let tag = verdict(&fetched);
-            self.store_and_record(Arc::clone(view), held, content, fetched.bytes.clone(), tag);
+            self.store_and_record(Arc::clone(view), held, content, fetched.bytes, tag);
         }
-        Ok(Answer::Here(Manifest { digest: fetched.digest, media_type: fetched.media_type, bytes: fetched.bytes }))
+        Ok(Answer::Here(manifest))
     }
 
     fn store_and_record(

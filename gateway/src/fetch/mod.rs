@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`blobs`] | whose bytes they are, and where they come from |
 //! | `fill` | one download: spool, readers, pump |
+//! | `intake` | hash and file, a batch behind the readers |
 //! | `lead` | the task behind it |
 //! | `record` | what becomes of a download: upload, commit, metadata |
 //! | [`manifests`] | manifests: small, in memory, fetched whole |
@@ -13,6 +14,7 @@
 pub mod blobs;
 pub mod error;
 mod fill;
+mod intake;
 mod lead;
 pub mod manifests;
 mod record;

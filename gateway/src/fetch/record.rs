@@ -22,7 +22,7 @@ pub(super) struct Content {
     pub(super) size: u64,
     pub(super) media_type: MediaType,
     pub(super) kind: ContentKind,
-    pub(super) sha1: [u8; 20],
+    pub(super) sha1: Option<[u8; 20]>,
     pub(super) children: Vec<Descriptor>,
     pub(super) replaces: Option<FencingToken>,
 }
@@ -33,7 +33,7 @@ impl Content {
             size: self.size,
             media_type: self.media_type.clone(),
             kind: self.kind,
-            sha1: Some(self.sha1),
+            sha1: self.sha1,
             created_at: now,
             upstream_epoch: self.upstream_epoch,
         }

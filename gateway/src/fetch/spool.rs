@@ -1,8 +1,9 @@
 //! Append-only bytes that one writer grows and many readers follow, each at its own pace.
 //!
 //! The latest bytes are in memory, shared without a copy by every reader that keeps up. A spool that outgrows its share
-//! of memory goes to a file without a name, which vanishes with the last reader or with the process, whichever is first.
-//! Memory is bounded: per spool by [`limits::SPOOL_MEMORY_PER_FILL`], over all of them by a common budget.
+//! of memory goes to a file: the store's own where that is a directory, so that the file becomes the object; else one
+//! without a name, which vanishes with the last reader or with the process, whichever is first. Memory is bounded: per
+//! spool by [`limits::SPOOL_MEMORY_PER_FILL`], over all of them by a common budget.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,10 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes per read from the file, and per item of a reader's stream.
 const READ_BYTES: u64 = 256 * 1024;
 /// What is kept in memory of a spool that is in a file: enough for whoever follows the writer.
-const WINDOW_BYTES: u64 = 1024 * 1024;
-/// Bytes gathered before they are written to the file in one go.
-const WRITE_BYTES: u64 = 512 * 1024;
-
+const WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 /// The spool's file could not be written or read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{action}: {cause}")]
@@ -29,7 +27,7 @@ pub struct SpoolError {
     cause: Arc<std::io::Error>,
 }
 
-fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> SpoolError {
+pub(super) fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> SpoolError {
     move |cause| SpoolError { action, cause: Arc::new(cause) }
 }
 
@@ -54,7 +52,7 @@ impl SpoolSpace {
     }
 }
 
-/// See the module's text. One writer calls [`Spool::append`]; anybody calls [`Spool::read`].
+/// See the module's text. One writer calls [`Spool::push`] and sees to the rest; anybody calls [`Spool::read`].
 #[derive(Debug)]
 pub struct Spool {
     space: SpoolSpace,
@@ -69,6 +67,8 @@ struct State {
     /// Bytes that the file holds; everything at and after it is in `recent`.
     in_file: u64,
     file: Option<Arc<File>>,
+    /// Memory may not hold the whole any more.
+    outgrown: bool,
     memory: Vec<OwnedSemaphorePermit>,
     memory_bytes: u64,
 }
@@ -109,25 +109,46 @@ impl Spool {
         self.state().len
     }
 
-    /// Appends bytes; they are readable at once. Waits while the file is written.
-    pub async fn append(&self, bytes: Bytes) -> Result<(), SpoolError> {
-        let batch = {
-            let mut state = self.state();
-            let (offset, length) = (state.len, bytes.len() as u64);
-            state.recent.push_back((offset, bytes));
-            state.len += length;
-            if state.file.is_none() && self.reserve(&mut state) {
-                return Ok(());
-            }
-            if state.len - state.in_file < WRITE_BYTES && state.file.is_some() {
-                return Ok(());
-            }
-            let from = state.in_file;
-            let pieces: Vec<Bytes> =
-                state.recent.iter().filter(|(offset, _)| *offset >= from).map(|(_, piece)| piece.clone()).collect();
-            (state.file.clone(), from, pieces)
-        };
-        self.write(batch).await
+    /// Appends bytes; they are readable at once. The writer sees to it that [`Spool::unwritten`] does not grow without end.
+    pub fn push(&self, bytes: Bytes) {
+        let mut state = self.state();
+        let (offset, length) = (state.len, bytes.len() as u64);
+        state.recent.push_back((offset, bytes));
+        state.len += length;
+        if !state.outgrown {
+            state.outgrown = !self.reserve(&mut state);
+        }
+    }
+
+    /// What has to go to a file and is not there: nothing as long as memory may hold the whole. The pieces are those from
+    /// the file's end on.
+    pub fn unwritten(&self) -> Option<Vec<Bytes>> {
+        let state = self.state();
+        let from = state.in_file;
+        state.outgrown.then(|| {
+            let fresh = state.recent.iter().rev().take_while(|(offset, _)| *offset >= from);
+            let mut pieces: Vec<Bytes> = fresh.map(|(_, piece)| piece.clone()).collect();
+            pieces.reverse();
+            pieces
+        })
+    }
+
+    /// A file for this spool that nobody else sees. Blocks.
+    ///
+    /// # Errors
+    /// Where the folder takes no file.
+    pub fn unnamed_file(&self) -> Result<Arc<File>, SpoolError> {
+        tempfile::tempfile_in(&self.space.folder).map(Arc::new).map_err(failed("creating the spool file"))
+    }
+
+    /// The file now has everything before `in_file`: older pieces leave memory.
+    pub fn written(&self, file: &Arc<File>, in_file: u64) {
+        let mut state = self.state();
+        state.file.get_or_insert_with(|| Arc::clone(file));
+        state.in_file = in_file;
+        state.memory.clear();
+        state.memory_bytes = 0;
+        state.trim();
     }
 
     /// Whether the spool may stay in memory: takes its share of the budget as it grows.
@@ -145,30 +166,6 @@ impl Spool {
             }
         }
         true
-    }
-
-    async fn write(&self, (file, from, pieces): (Option<Arc<File>>, u64, Vec<Bytes>)) -> Result<(), SpoolError> {
-        let folder = self.space.folder.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            let file = match file {
-                Some(file) => file,
-                None => Arc::new(tempfile::tempfile_in(folder).map_err(failed("creating the spool file"))?),
-            };
-            let mut at = from;
-            for piece in pieces {
-                file.write_all_at(&piece, at).map_err(failed("writing the spool file"))?;
-                at += piece.len() as u64;
-            }
-            Ok((file, at))
-        });
-        let (file, in_file) = written.await.map_err(|error| failed("writing the spool file")(error.into()))??;
-        let mut state = self.state();
-        state.file = Some(file);
-        state.in_file = in_file;
-        state.memory.clear();
-        state.memory_bytes = 0;
-        state.trim();
-        Ok(())
     }
 
     /// At least one byte from `offset` on, at most up to `end`; `offset < end <= len`.
@@ -212,9 +209,19 @@ mod tests {
         all
     }
 
-    async fn fill(spool: &Spool, body: &[u8], piece: usize) {
+    /// As the intake writes it: a batch now and then.
+    fn fill(spool: &Spool, body: &[u8], piece: usize) {
+        let mut file = None;
         for piece in body.chunks(piece) {
-            spool.append(Bytes::copy_from_slice(piece)).await.unwrap();
+            spool.push(Bytes::copy_from_slice(piece));
+            let Some(pieces) = spool.unwritten() else { continue };
+            let file = file.get_or_insert_with(|| spool.unnamed_file().unwrap());
+            let mut at = spool.state().in_file;
+            for piece in pieces {
+                file.write_all_at(&piece, at).unwrap();
+                at += piece.len() as u64;
+            }
+            spool.written(file, at);
         }
     }
 
@@ -222,7 +229,7 @@ mod tests {
     async fn a_small_one_stays_in_memory() {
         let folder = tempfile::tempdir().unwrap();
         let spool = SpoolSpace::new(folder.path().into(), 1 << 20).spool();
-        fill(&spool, &body(100_000), 8192).await;
+        fill(&spool, &body(100_000), 8192);
         assert!(spool.state().file.is_none());
         assert_eq!(read_all(&spool, 0).await, body(100_000));
         assert_eq!(read_all(&spool, 99_999).await, body(100_000)[99_999..]);
@@ -234,11 +241,11 @@ mod tests {
         let space = SpoolSpace::new(folder.path().into(), 64 << 20);
         let spool = space.spool();
         let whole = body(9_000_001);
-        fill(&spool, &whole, 60_000).await;
+        fill(&spool, &whole, 60_000);
         assert!(spool.state().file.is_some());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let held: usize = spool.state().recent.iter().map(|(_, piece)| piece.len()).sum();
-        assert!(held as u64 <= WINDOW_BYTES + WRITE_BYTES + 60_000, "{held}");
+        assert!(held as u64 <= WINDOW_BYTES + 60_000, "{held}");
         assert_eq!(space.memory.available_permits(), 64 * 1024, "the budget is free again");
         assert_eq!(read_all(&spool, 0).await, whole);
         assert_eq!(read_all(&spool, 4_200_000).await, whole[4_200_000..]);
@@ -249,16 +256,16 @@ mod tests {
     async fn without_budget_a_small_one_goes_to_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let spool = SpoolSpace::new(folder.path().into(), 0).spool();
-        fill(&spool, &body(1_000), 100).await;
+        fill(&spool, &body(1_000), 100);
         assert!(spool.state().file.is_some());
         assert_eq!(read_all(&spool, 0).await, body(1_000));
     }
 
-    #[tokio::test]
-    async fn a_missing_folder_is_an_error() {
+    #[test]
+    fn a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let spool = SpoolSpace::new(folder.path().join("gone"), 0).spool();
-        let error = spool.append(Bytes::from_static(b"x")).await.unwrap_err();
+        let error = spool.unnamed_file().unwrap_err();
         assert!(error.to_string().contains("creating the spool file"), "{error}");
     }
 }

@@ -10,6 +10,7 @@ use super::error::{PullError, What};
 use super::respond::{Head, not_modified, respond, unchanged};
 use super::{Answered, Puller, hint, name_of};
 use crate::policy::Permit;
+use crate::resolve::Resolved;
 
 impl Puller {
     pub(super) async fn manifest(
@@ -25,16 +26,28 @@ impl Puller {
             hint: hint(permit),
             error,
         })?;
-        let manifest = &resolved.manifest;
+        Ok(self.render_manifest(permit, reference, resolved, method, headers))
+    }
+
+    /// The answer around a manifest that is in hand.
+    pub(super) fn render_manifest(
+        &self,
+        permit: &Permit,
+        reference: &Reference,
+        resolved: Resolved,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Answered {
+        let manifest = resolved.manifest;
         let head = Head {
-            digest: &manifest.digest,
+            labels: manifest.labels,
             media_type: manifest.media_type.as_str(),
             status: resolved.status,
             size: Some(manifest.bytes.len() as u64),
             range: None,
             immutable: reference.digest().is_some(),
         };
-        let response: Response = if not_modified(headers, &manifest.digest) {
+        let response: Response = if not_modified(headers, &head.labels) {
             unchanged(&head)
         } else if method == Method::HEAD {
             respond(&head, Body::empty())
@@ -46,8 +59,8 @@ impl Puller {
             };
             self.usage.touch(&entry);
             self.metrics.sent(manifest.bytes.len() as u64, resolved.status.label());
-            respond(&head, Body::from(manifest.bytes.clone()))
+            respond(&head, Body::from(manifest.bytes))
         };
-        Ok(Answered { response, cache: resolved.status.label() })
+        Answered { response, cache: resolved.status.label() }
     }
 }

@@ -20,16 +20,16 @@ mod tags;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::image::Reference;
 use roadstead_proto::domain::registry::RegistryId;
-use tracing::{info, warn};
+use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use crate::auth::{self, Principal};
+use crate::cache_status::CacheStatus;
 use crate::fetch::blobs::Blobs;
 use crate::listing::Lister;
 use crate::meta::snapshot::{Snapshot, Snapshots};
@@ -69,20 +69,31 @@ struct Answered {
 }
 
 impl Puller {
-    /// Answers a request below `/v2`.
-    pub async fn serve(&self, request: Request<Body>) -> Response {
+    /// Answers a request below `/v2`. `id` stands in the log lines of whatever is done for it.
+    pub async fn serve(&self, head: &Parts, id: &HeaderValue) -> Response {
         let began = Instant::now();
-        let (head, _) = request.into_parts();
-        let (operation, answered) = match route::parse(&head.method, head.uri.path(), head.uri.query()) {
-            Err(error) => ("invalid", Err(PullError::Route(error))),
-            Ok(PullRequest::Ping) => ("ping", self.ping(&head.headers)),
-            Ok(PullRequest::Pull(pull)) => (operation(&pull), self.pull(&pull, &head).await),
+        let parsed = route::parse(&head.method, head.uri.path(), head.uri.query());
+        let operation = match &parsed {
+            Err(_) => "invalid",
+            Ok(PullRequest::Ping) => "ping",
+            Ok(PullRequest::Pull(pull)) => operation(pull),
+        };
+        let answered = match parsed {
+            Err(error) => Err(PullError::Route(error)),
+            Ok(PullRequest::Ping) => self.ping(&head.headers),
+            Ok(PullRequest::Pull(pull)) => self.pull(&pull, head, id).await,
         };
         let Answered { response, cache } =
             answered.unwrap_or_else(|error| Answered { response: failed(&error), cache: "none" });
         let status = response.status().as_u16();
         self.metrics.pulled(operation, status, cache, began.elapsed());
-        info!(method = %head.method, path = head.uri.path(), status, cache, "pull");
+        let path = head.uri.path();
+        // A line per hit would be most of the work of a hit, and says nothing that the counters do not.
+        if cache == CacheStatus::Hit.label() {
+            debug!(request = ?id, method = %head.method, path, status, cache, "pull");
+        } else {
+            info!(request = ?id, method = %head.method, path, status, cache, "pull");
+        }
         response
     }
 
@@ -91,17 +102,15 @@ impl Puller {
             .map_err(|_| PullError::SignIn("the credentials are unknown, revoked, expired or malformed"))
     }
 
-    async fn pull(&self, pull: &Pull, head: &Parts) -> Result<Answered, PullError> {
-        let snapshot = self.snapshots.current();
-        let principal = self.principal(&snapshot, &head.headers)?;
-        let permit = self.permit(&snapshot, &principal, pull)?;
-        let answered = match &pull.operation {
-            Operation::Manifest(reference) => self.manifest(&permit, reference, &head.method, &head.headers).await,
-            Operation::Blob(digest) => self.blob(&permit, digest, &head.method, &head.headers).await,
-            Operation::Tags(page) => self.tags(&permit, page, head.uri.path()).await,
-            Operation::Referrers { subject, artifact_type } => {
-                self.referrers(&permit, subject, artifact_type.as_deref()).await
-            }
+    async fn pull(&self, pull: &Pull, head: &Parts, id: &HeaderValue) -> Result<Answered, PullError> {
+        let permit = {
+            let snapshot = self.snapshots.current();
+            let principal = self.principal(&snapshot, &head.headers)?;
+            self.permit(&snapshot, &principal, pull)?
+        };
+        let answered = match self.warm(pull, &permit, head) {
+            Some(answered) => Ok(answered),
+            None => self.operate(pull, &permit, head).instrument(info_span!("request", id = ?id)).await,
         };
         let Some(namespace) = permit.namespace() else { return answered };
         // Errors too: they are this registry's answer to that namespace.
@@ -109,6 +118,24 @@ impl Puller {
             answered.unwrap_or_else(|error| Answered { response: failed(&error), cache: "none" });
         response.headers_mut().insert(OCI_NAMESPACE, namespace.header());
         Ok(Answered { response, cache })
+    }
+
+    /// What is answered from memory, without a wait: manifests that are fresh.
+    fn warm(&self, pull: &Pull, permit: &Permit, head: &Parts) -> Option<Answered> {
+        let Operation::Manifest(reference) = &pull.operation else { return None };
+        let resolved = self.resolver.in_memory(permit, reference)?;
+        Some(self.render_manifest(permit, reference, resolved, &head.method, &head.headers))
+    }
+
+    async fn operate(&self, pull: &Pull, permit: &Permit, head: &Parts) -> Result<Answered, PullError> {
+        match &pull.operation {
+            Operation::Manifest(reference) => self.manifest(permit, reference, &head.method, &head.headers).await,
+            Operation::Blob(digest) => self.blob(permit, digest, &head.method, &head.headers).await,
+            Operation::Tags(page) => self.tags(permit, page, head.uri.path()).await,
+            Operation::Referrers { subject, artifact_type } => {
+                self.referrers(permit, subject, artifact_type.as_deref()).await
+            }
+        }
     }
 
     /// Clients sign in where the ping asks for it: it must not, where some registry is open to all.

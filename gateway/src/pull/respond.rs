@@ -6,11 +6,11 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use roadstead_proto::domain::digest::Digest;
 use tracing::warn;
 
 use crate::cache_status::CacheStatus;
 use crate::fetch::blobs::BlobBytes;
+use crate::labels::Labels;
 use crate::metrics::Metrics;
 use crate::upstream::content::DOCKER_CONTENT_DIGEST;
 
@@ -19,7 +19,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 
 /// How much of the body is sent, and what it is.
 pub(super) struct Head<'a> {
-    pub(super) digest: &'a Digest,
+    pub(super) labels: Labels,
     pub(super) media_type: &'a str,
     pub(super) status: CacheStatus,
     /// Of the whole body; without it, the body ends where the connection says so.
@@ -30,13 +30,8 @@ pub(super) struct Head<'a> {
     pub(super) immutable: bool,
 }
 
-pub(super) fn etag(digest: &Digest) -> String {
-    format!("\"{digest}\"")
-}
-
 /// Whether the client has it already (RFC 9110 §13.1.2, weak comparison).
-pub(super) fn not_modified(headers: &HeaderMap, digest: &Digest) -> bool {
-    let etag = etag(digest);
+pub(super) fn not_modified(headers: &HeaderMap, labels: &Labels) -> bool {
     headers
         .get_all(IF_NONE_MATCH)
         .iter()
@@ -44,7 +39,7 @@ pub(super) fn not_modified(headers: &HeaderMap, digest: &Digest) -> bool {
         .flat_map(|value| value.split(','))
         .any(|candidate| {
             let candidate = candidate.trim();
-            candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == etag
+            candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate).as_bytes() == labels.etag().as_bytes()
         })
 }
 
@@ -52,14 +47,23 @@ fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
+fn cache_status(status: CacheStatus) -> HeaderValue {
+    match status {
+        CacheStatus::Hit => HeaderValue::from_static(CacheStatus::HIT),
+        other => value(&other.render()),
+    }
+}
+
 /// The answer's head around `body`.
 pub(super) fn respond(head: &Head<'_>, body: Body) -> Response {
     let mut response = Response::new(body);
+    // Room for all that follow, and for what the listener adds.
+    *response.headers_mut() = HeaderMap::with_capacity(16);
     let headers = response.headers_mut();
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-    headers.insert(DOCKER_CONTENT_DIGEST, value(&head.digest.to_string()));
-    headers.insert(ETAG, value(&etag(head.digest)));
-    headers.insert(CACHE_STATUS, value(&head.status.render()));
+    headers.insert(DOCKER_CONTENT_DIGEST, head.labels.digest().clone());
+    headers.insert(ETAG, head.labels.etag().clone());
+    headers.insert(CACHE_STATUS, cache_status(head.status));
     headers.insert(CONTENT_TYPE, value(head.media_type));
     if head.immutable {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
@@ -90,7 +94,7 @@ pub(super) fn list(body: Bytes, media_type: &'static str, status: CacheStatus) -
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-    headers.insert(CACHE_STATUS, value(&status.render()));
+    headers.insert(CACHE_STATUS, cache_status(status));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CONTENT_LENGTH, length.into());
     response

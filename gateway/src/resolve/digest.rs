@@ -19,6 +19,14 @@ use crate::upstream::client::Patience;
 use crate::upstream::error::Answer;
 
 impl Resolver {
+    pub(super) fn digest_in_memory(&self, permit: &Permit, digest: &Digest) -> Option<Resolved> {
+        permit.registry().upstreams.iter().find_map(|view| {
+            let known = self.tools.catalog.known(view, permit.repository(), digest)?;
+            let manifest = self.manifests.in_memory(digest, &known)?;
+            Some(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Hit })
+        })
+    }
+
     pub(super) async fn by_digest(self: &Arc<Self>, permit: &Permit, digest: &Digest) -> Outcome {
         for view in &permit.registry().upstreams {
             if let Some(known) = self.tools.catalog.known(view, permit.repository(), digest)

@@ -54,6 +54,15 @@ impl Resolver {
         Self { tools, manifests, tags: Flights::default(), digests: Flights::default() }
     }
 
+    /// What memory alone can answer, and surely: a fresh tag, or a digest. The way of nearly every pull, so it waits for
+    /// nothing and starts no work.
+    pub fn in_memory(&self, permit: &Permit, reference: &Reference) -> Option<Resolved> {
+        match reference {
+            Reference::Tag(tag) => self.tag_in_memory(permit, tag),
+            Reference::Digest(digest) => self.digest_in_memory(permit, digest),
+        }
+    }
+
     /// The manifest of a reference.
     pub async fn manifest(self: &Arc<Self>, permit: &Permit, reference: &Reference) -> Outcome {
         match reference {

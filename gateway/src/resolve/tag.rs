@@ -55,6 +55,16 @@ fn freshness(view: &UpstreamView, entry: &TagEntry, now: Timestamp) -> Freshness
 }
 
 impl Resolver {
+    pub(super) fn tag_in_memory(&self, permit: &Permit, tag: &Tag) -> Option<Resolved> {
+        let (scope, repository) = (permit.registry().scope, permit.repository());
+        let known =
+            self.tools.catalog.known_tag(&TagName { scope, repository: repository.clone(), tag: tag.clone() })?;
+        let view = self.fresh_at(permit, &known)?;
+        let digest = &known.entry.digest;
+        let manifest = self.manifests.in_memory(digest, &self.tools.catalog.known(view, repository, digest)?)?;
+        Some(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Hit })
+    }
+
     pub(super) async fn by_tag(self: &Arc<Self>, permit: &Permit, tag: &Tag) -> Outcome {
         let registry = &permit.registry().registry;
         let scope = permit.registry().scope;
@@ -78,11 +88,14 @@ impl Resolver {
         (routed && known.entry.upstream_epoch == view.upstream.epoch).then_some(view)
     }
 
-    async fn fresh(&self, permit: &Permit, known: &KnownTag) -> Option<Resolved> {
+    /// The upstream of a tag that need not be asked about.
+    fn fresh_at<'a>(&self, permit: &'a Permit, known: &KnownTag) -> Option<&'a Arc<UpstreamView>> {
         let view = Self::routed(permit, known)?;
-        if freshness(view, &known.entry, self.tools.clock.now()) != Freshness::Fresh {
-            return None;
-        }
+        (freshness(view, &known.entry, self.tools.clock.now()) == Freshness::Fresh).then_some(view)
+    }
+
+    async fn fresh(&self, permit: &Permit, known: &KnownTag) -> Option<Resolved> {
+        let view = self.fresh_at(permit, known)?;
         let manifest = self.load(permit, view, &known.entry.digest).await?;
         Some(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Hit })
     }

@@ -179,7 +179,8 @@ impl Client {
         if patience.is_zero() {
             return Err(question.patience.over());
         }
-        let request = Request { method: question.method.clone(), url, headers, patience };
+        let bulk = question.is_blob && question.method == Method::GET;
+        let request = Request { method: question.method.clone(), url, headers, patience, bulk };
         self.exchange.send(request).await.map_err(transport_fault)
     }
 

@@ -2,7 +2,10 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`exchange`] | the transport seam and its production form on reqwest |
+//! | [`exchange`] | the transport seam |
+//! | [`transport`] | its production form: reqwest, one client per set of settings |
+//! | [`connection`] | those settings, by origin: authorities, client certificate, version of HTTP (values) |
+//! | [`proxy`] | the proxies that the environment names, checked (pure) |
 //! | [`challenge`] | parser of their `WWW-Authenticate` (pure) |
 //! | [`token`] | the token dance and the token cache |
 //! | [`client`] | one request: sign in, follow redirects, classify the answer |
@@ -13,12 +16,16 @@
 
 pub mod challenge;
 pub mod client;
+pub mod connection;
 pub mod content;
 pub mod error;
 pub mod exchange;
 mod link;
 pub mod listing;
+pub mod proxy;
 pub mod token;
+pub mod transport;
 
 pub use client::Client;
-pub use exchange::{HttpExchange, ReqwestExchange};
+pub use exchange::HttpExchange;
+pub use transport::ReqwestExchange;

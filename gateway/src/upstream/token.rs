@@ -177,7 +177,8 @@ impl Fetch {
         if let Some(credentials) = &self.credentials {
             headers.insert(AUTHORIZATION, credentials.clone());
         }
-        let request = Request { method: Method::GET, url, headers, patience: limits::UPSTREAM_HEADER_TIMEOUT };
+        let patience = limits::UPSTREAM_HEADER_TIMEOUT;
+        let request = Request { method: Method::GET, url, headers, patience, bulk: false };
         let response = self.exchange.send(request).await.map_err(transport_fault)?;
         let status = response.status;
         if status == StatusCode::TOO_MANY_REQUESTS {

@@ -11,5 +11,6 @@ mod listing;
 mod rights;
 mod shapes;
 mod sign_in;
+mod transport;
 mod walk;
 mod world;

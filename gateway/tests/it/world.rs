@@ -11,6 +11,7 @@ use roadstead_gateway::config::Config;
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::Telemetry;
 use roadstead_gateway::upstream::ReqwestExchange;
+use roadstead_gateway::upstream::connection::Transport;
 use roadstead_gateway::{Components, Gateway};
 use roadstead_loadtest::content::digest_of;
 use roadstead_loadtest::registry::{self, Upstream};
@@ -43,6 +44,7 @@ pub(crate) struct World {
     settings: Vec<UpstreamSettings>,
     anonymous: bool,
     pub(crate) mirror: Option<RegistryId>,
+    transport: Transport,
     client: reqwest::Client,
     running: Option<Running>,
 }
@@ -116,6 +118,7 @@ impl World {
             settings,
             anonymous: true,
             mirror: Some(RegistryId(1)),
+            transport: Transport::default(),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             running: None,
         }
@@ -125,6 +128,13 @@ impl World {
     pub(crate) async fn closed() -> Self {
         let mut world = Self::prepare(vec![registry::Config::default()]).await;
         world.anonymous = false;
+        world.bootstrapped().await
+    }
+
+    /// One upstream that is reached so.
+    pub(crate) async fn reached_by(config: registry::Config, transport: impl FnOnce(&Upstream) -> Transport) -> Self {
+        let mut world = Self::prepare(vec![config]).await;
+        world.transport = transport(&world.upstreams[0]);
         world.bootstrapped().await
     }
 
@@ -146,7 +156,7 @@ impl World {
             meta: Arc::clone(&self.meta) as Arc<_>,
             leases: Arc::clone(&self.meta) as Arc<_>,
             store: roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap(),
-            exchange: Arc::new(ReqwestExchange::new(None).unwrap()),
+            exchange: Arc::new(ReqwestExchange::new(&self.transport).unwrap()),
             clock: Arc::clone(&self.clock) as Arc<_>,
             keyring: Keyring::from_hex(KEY).unwrap(),
             telemetry,

@@ -1,6 +1,10 @@
 //! The commands of the program, one file each.
 
 mod herd;
+mod measure;
+mod run;
+mod run_report;
+mod size;
 mod upstream;
 
 /// Exit code for bad usage, as of `sysexits.h`.
@@ -14,6 +18,10 @@ pub(crate) enum Command {
     Upstream(upstream::Args),
     /// Pull one address with many clients at once and print what they waited.
     Herd(herd::Args),
+    /// Pull images as containerd does, with many clients, and print throughput and latencies.
+    Run(run::Args),
+    /// Load a server with as many requests as it answers, and print rates, latencies and what it cost the server.
+    Measure(measure::Args),
 }
 
 impl Command {
@@ -21,6 +29,8 @@ impl Command {
         match self {
             Command::Upstream(args) => upstream::run(args),
             Command::Herd(args) => herd::run(args),
+            Command::Run(args) => run::run(args),
+            Command::Measure(args) => measure::run(args),
         }
     }
 }

@@ -1,16 +1,25 @@
 //! `roadstead-loadtest upstream`: serve seeded synthetic images as a registry.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use roadstead_loadtest::image::Image;
-use roadstead_loadtest::registry::{Auth, Bandwidth, Config, Credentials, Fault, Redirect, TokenAuth, Upstream};
+use roadstead_loadtest::registry::{
+    Auth, Authority, Bandwidth, Config, Credentials, Fault, Protocol, Redirect, Tls, TokenAuth, Upstream,
+};
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::size::size;
 
 /// What is served when nothing is said.
 const DEFAULT_IMAGE: &str = "library/demo:latest=1:1MiB,4MiB,16MiB";
+
+/// What a client has to trust, in the directory of `--tls`.
+const CA_FILE: &str = "ca.pem";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -27,6 +36,16 @@ pub(crate) struct Args {
     /// Make every layer a tar archive that can be unpacked.
     #[arg(long)]
     tar: bool,
+    /// Speak TLS. The certificates are made at start and written to this directory: `ca.pem` for whoever is to trust the
+    /// server, `client.pem` and `client.key` for whoever has to present a certificate.
+    #[arg(long, value_name = "DIRECTORY")]
+    tls: Option<PathBuf>,
+    /// The versions of HTTP to offer with TLS, best first.
+    #[arg(long, value_name = "VERSION", value_enum, value_delimiter = ',', default_values = ["2", "1.1"], requires = "tls")]
+    http: Vec<HttpArg>,
+    /// Require a client certificate of the authority in `ca.pem`.
+    #[arg(long, requires = "tls")]
+    require_client_certificate: bool,
     /// Ask for tokens and give them to this user; without `--anonymous` to nobody else.
     #[arg(long, value_name = "USER:PASSWORD", value_parser = credentials, conflicts_with = "basic_auth")]
     token_auth: Option<Credentials>,
@@ -57,7 +76,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn config(&self) -> Config {
+    fn config(&self, authority: Option<&Arc<Authority>>) -> Config {
         let token = TokenAuth {
             credentials: self.token_auth.clone(),
             anonymous: self.anonymous,
@@ -69,7 +88,13 @@ impl Args {
             None if self.anonymous || self.token_auth.is_some() => Auth::Token(token),
             None => Auth::None,
         };
+        let tls = authority.map(|authority| Tls {
+            authority: Arc::clone(authority),
+            protocols: self.http.iter().map(|version| version.protocol()).collect(),
+            clients: self.require_client_certificate.then(|| Arc::clone(authority)),
+        });
         Config {
+            tls,
             listen: self.listen,
             cdn_listen: self.cdn_listen,
             auth,
@@ -88,8 +113,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 async fn serve(args: Args) -> anyhow::Result<()> {
     // Before anything is printed, so that whoever reads the first line may already send the signal.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let upstream = Upstream::start(args.config()).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-    println!("serving {} (redirects to http://{})", upstream.url(), upstream.cdn_addr());
+    let authority = args.tls.as_deref().map(write_certificates).transpose()?;
+    let config = args.config(authority.as_ref());
+    let upstream = Upstream::start(config).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    println!("serving {} (redirects to {})", upstream.url(), upstream.cdn_url());
+    if let Some(directory) = &args.tls {
+        println!("trust it by {}", directory.join(CA_FILE).display());
+    }
     for arg in &args.images {
         let builder = Image::builder(arg.seed).layers(&arg.layers);
         let image = if args.tar { builder.tar() } else { builder }.build();
@@ -106,6 +136,36 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     }
     upstream.shutdown().await;
     Ok(())
+}
+
+/// Makes an authority and writes what clients need of it.
+fn write_certificates(directory: &Path) -> anyhow::Result<Arc<Authority>> {
+    let authority = Authority::new("roadstead-loadtest");
+    let client = authority.client("client");
+    for (name, content) in [(CA_FILE, authority.pem()), ("client.pem", client.certificate), ("client.key", client.key)]
+    {
+        let path = directory.join(name);
+        std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(Arc::new(authority))
+}
+
+/// A version of HTTP, as people write it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum HttpArg {
+    #[value(name = "1.1")]
+    Http1,
+    #[value(name = "2")]
+    Http2,
+}
+
+impl HttpArg {
+    fn protocol(self) -> Protocol {
+        match self {
+            Self::Http1 => Protocol::Http1,
+            Self::Http2 => Protocol::Http2,
+        }
+    }
 }
 
 /// `NAME:TAG=SEED:SIZE,SIZE,…`
@@ -134,24 +194,6 @@ impl FromStr for ImageArg {
     }
 }
 
-/// Bytes, with a decimal (`kB`, `MB`, `GB`) or binary (`KiB`, `MiB`, `GiB`) unit or none.
-fn size(text: &str) -> Result<u64, String> {
-    let malformed = || format!("`{text}` is not a size such as 4096, 10MB or 4MiB");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit.trim() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1000,
-        "MB" => 1000 * 1000,
-        "GB" => 1000 * 1000 * 1000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(malformed()),
-    };
-    number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(malformed)
-}
-
 fn credentials(text: &str) -> Result<Credentials, String> {
     let (user, password) = text.split_once(':').ok_or("USER:PASSWORD is expected")?;
     Ok(Credentials::new(user, password))
@@ -164,18 +206,6 @@ fn fault(text: &str) -> Result<Fault, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        let table =
-            [("0", 0), ("4096", 4096), ("10MB", 10_000_000), ("4MiB", 4 << 20), ("2GiB", 2 << 30), ("1kB", 1000)];
-        for (text, bytes) in table {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "MB", "1X", "-1", "99999999999GiB", "1.5MB"] {
-            assert!(size(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn images_are_named_seeded_and_sized() {

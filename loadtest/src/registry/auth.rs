@@ -14,6 +14,7 @@ pub(super) fn refusal(
     auth: &Auth,
     tokens: &TokenBook,
     headers: &HeaderMap,
+    scheme: &str,
     repository: Option<&str>,
 ) -> Option<Answer> {
     match auth {
@@ -29,7 +30,7 @@ pub(super) fn refusal(
                 Some(Verdict::Unknown) => Some("invalid_token"),
                 None => None,
             };
-            Some(unauthorized(&challenge(token_auth, headers, repository, error)))
+            Some(unauthorized(&challenge(token_auth, &format!("{scheme}://{}", host(headers)), repository, error)))
         }
     }
 }
@@ -58,8 +59,8 @@ fn after_scheme<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
 }
 
-fn challenge(auth: &TokenAuth, headers: &HeaderMap, repository: Option<&str>, error: Option<&str>) -> String {
-    let mut challenge = format!("Bearer realm=\"http://{}/token\",service=\"{}\"", host(headers), auth.service);
+fn challenge(auth: &TokenAuth, base: &str, repository: Option<&str>, error: Option<&str>) -> String {
+    let mut challenge = format!("Bearer realm=\"{base}/token\",service=\"{}\"", auth.service);
     let scope = auth.challenge_scope.clone().or_else(|| repository.map(|name| format!("repository:{name}:pull")));
     for (name, value) in [("scope", scope.as_deref()), ("error", error)] {
         if let Some(value) = value {

@@ -23,9 +23,10 @@ pub(super) fn answer(repository: &Repository, digest: &str, headers: &HeaderMap,
     }
 }
 
-/// Where redirects lead to: another port, and what the signature of an address has to be.
+/// Where redirects lead to: the scheme, another port, and what the signature of an address has to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Elsewhere {
+    pub(super) scheme: &'static str,
     pub(super) port: u16,
     pub(super) signature: u64,
 }
@@ -44,7 +45,7 @@ pub(super) fn redirect(
     let status = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
     let host = host(headers);
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let location = format!("http://{name}:{}/blobs/{digest}?signature={}", to.port, to.signature);
+    let location = format!("{}://{name}:{}/blobs/{digest}?signature={}", to.scheme, to.port, to.signature);
     Answer::empty(status).with(LOCATION, &location)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::Fault;
+use super::{Fault, Tls};
 
 /// Everything an upstream is started with; what a test does not care about stays at its default.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where blobs are redirected to: another port, hence another origin. Default: a free port of the loopback address.
     pub cdn_listen: SocketAddr,
+    /// TLS, on both ports; `None` is plain HTTP/1.1.
+    pub tls: Option<Tls>,
     /// Who may pull.
     pub auth: Auth,
     /// Whether blobs are answered with a redirect to the other origin.
@@ -28,6 +30,7 @@ impl Default for Config {
         Self {
             listen: free_port,
             cdn_listen: free_port,
+            tls: None,
             auth: Auth::None,
             redirect: None,
             bandwidth: Bandwidth::default(),

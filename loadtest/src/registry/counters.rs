@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::route::Origin;
+
 /// What kind of request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,6 +34,27 @@ pub enum Kind {
     CdnHead,
     /// Anything else.
     Other,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2.
+    #[serde(rename = "2")]
+    Http2,
+}
+
+impl Protocol {
+    /// Its name in the TLS handshake.
+    pub(super) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
 }
 
 /// The headers of one request, as far as anyone asked about them.
@@ -66,7 +89,12 @@ pub struct Counters {
     in_flight: BTreeMap<Kind, u64>,
     peak_in_flight: BTreeMap<Kind, u64>,
     aborted: BTreeMap<Kind, u64>,
+    protocols: BTreeMap<Kind, BTreeMap<Protocol, u64>>,
     connections: u64,
+    spoken: BTreeMap<Protocol, u64>,
+    handshakes_failed: u64,
+    client_certificates: u64,
+    cdn_client_certificates: u64,
     cdn_authorizations: u64,
     last: BTreeMap<Kind, Seen>,
 }
@@ -144,6 +172,31 @@ impl Counters {
         self.connections
     }
 
+    /// Connections that came to speak this version of HTTP, on both origins.
+    pub fn connections_of(&self, protocol: Protocol) -> u64 {
+        self.spoken.get(&protocol).copied().unwrap_or(0)
+    }
+
+    /// Requests of one kind that came by this version of HTTP.
+    pub fn of_protocol(&self, kind: Kind, protocol: Protocol) -> u64 {
+        self.protocols.get(&kind).and_then(|by_protocol| by_protocol.get(&protocol)).copied().unwrap_or(0)
+    }
+
+    /// Connections that ended in their TLS handshake: a client that trusts somebody else, or that is not let in.
+    pub fn handshakes_failed(&self) -> u64 {
+        self.handshakes_failed
+    }
+
+    /// Connections to the registry whose client presented a good certificate.
+    pub fn client_certificates(&self) -> u64 {
+        self.client_certificates
+    }
+
+    /// Connections to the origin that redirects lead to whose client presented one. Zero, if the client behaves.
+    pub fn cdn_client_certificates(&self) -> u64 {
+        self.cdn_client_certificates
+    }
+
     /// Requests with an `Authorization` header at the origin that redirects lead to. Zero, if the client behaves.
     pub fn cdn_authorizations(&self) -> u64 {
         self.cdn_authorizations
@@ -196,9 +249,25 @@ impl Tally {
         self.counters.send_modify(|counters| counters.connections += 1);
     }
 
-    /// Counts the arrival of a request; the visit ends when it is finished or dropped.
-    pub(super) fn arrive(&self, kind: Kind, key: String, seen: Seen) -> Visit {
+    pub(super) fn handshake_failed(&self) {
+        self.counters.send_modify(|counters| counters.handshakes_failed += 1);
+    }
+
+    /// Counts what a connection has come to be, before its first request.
+    pub(super) fn speaks(&self, origin: Origin, protocol: Protocol, client_certificate: bool) {
         self.counters.send_modify(|counters| {
+            *counters.spoken.entry(protocol).or_default() += 1;
+            match origin {
+                Origin::Registry => counters.client_certificates += u64::from(client_certificate),
+                Origin::Cdn => counters.cdn_client_certificates += u64::from(client_certificate),
+            }
+        });
+    }
+
+    /// Counts the arrival of a request; the visit ends when it is finished or dropped.
+    pub(super) fn arrive(&self, kind: Kind, protocol: Protocol, key: String, seen: Seen) -> Visit {
+        self.counters.send_modify(|counters| {
+            *counters.protocols.entry(kind).or_default().entry(protocol).or_default() += 1;
             *counters.requests.entry(kind).or_default().entry(key).or_default() += 1;
             counters.ranged += u64::from(seen.range.is_some());
             if matches!(kind, Kind::CdnGet | Kind::CdnHead) && seen.authorization.is_some() {

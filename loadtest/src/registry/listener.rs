@@ -1,27 +1,34 @@
 //! A port that can be closed and opened again.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::route::Origin;
 use super::serve::Server;
 use super::stage;
+use super::tls::{self, Agreed};
 use super::wire::{Connection, Wire};
+use super::{Protocol, Tls};
 
 /// How long answers that are on their way may take to end when the server does.
 const GRACE: Duration = Duration::from_secs(2);
@@ -29,15 +36,31 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How many connections may wait to be accepted; tests open hundreds at once.
 const BACKLOG: u32 = 1024;
 
+/// What one HTTP/2 stream may have on its way: several megabytes, so that the client's window is the limit, not ours.
+const HTTP2_SEND_BUFFER: usize = 4 * 1024 * 1024;
+
 /// One listening port and its connections.
 #[derive(Debug)]
 pub(super) struct Port {
     addr: SocketAddr,
-    origin: Origin,
-    server: Arc<Server>,
+    door: Door,
     state: Mutex<State>,
     /// Set once, at the end.
     gone: CancellationToken,
+}
+
+/// What every connection of a port needs.
+#[derive(Clone)]
+struct Door {
+    origin: Origin,
+    tls: Option<TlsAcceptor>,
+    server: Arc<Server>,
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("origin", &self.origin).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -58,11 +81,18 @@ struct Accepting {
 }
 
 impl Port {
-    pub(super) async fn open(addr: SocketAddr, origin: Origin, server: Arc<Server>) -> io::Result<Self> {
+    pub(super) async fn open(
+        addr: SocketAddr,
+        origin: Origin,
+        tls: Option<&Tls>,
+        server: Arc<Server>,
+    ) -> io::Result<Self> {
+        let tls = tls.map(|tls| tls.acceptor(origin)).transpose()?;
+        let door = Door { origin, tls, server };
         let listener = bind(addr)?.listen(BACKLOG)?;
         let (addr, gone) = (listener.local_addr()?, CancellationToken::new());
-        let accepting = Accepting::start(listener, origin, Arc::clone(&server), &gone);
-        Ok(Self { addr, origin, server, state: Mutex::new(State::Open(accepting)), gone })
+        let accepting = Accepting::start(listener, door.clone(), &gone);
+        Ok(Self { addr, door, state: Mutex::new(State::Open(accepting)), gone })
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
@@ -90,7 +120,7 @@ impl Port {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let listener = socket.listen(BACKLOG)?;
-        *state = State::Open(Accepting::start(listener, self.origin, Arc::clone(&self.server), &self.gone));
+        *state = State::Open(Accepting::start(listener, self.door.clone(), &self.gone));
         Ok(())
     }
 
@@ -113,9 +143,9 @@ impl Drop for Port {
 }
 
 impl Accepting {
-    fn start(listener: TcpListener, origin: Origin, server: Arc<Server>, gone: &CancellationToken) -> Self {
+    fn start(listener: TcpListener, door: Door, gone: &CancellationToken) -> Self {
         let (drain, stop) = (CancellationToken::new(), gone.child_token());
-        let task = tokio::spawn(accept(listener, origin, server, drain.clone(), stop.clone()));
+        let task = tokio::spawn(accept(listener, door, drain.clone(), stop.clone()));
         Self { task, drain, stop }
     }
 
@@ -135,13 +165,7 @@ fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn accept(
-    listener: TcpListener,
-    origin: Origin,
-    server: Arc<Server>,
-    drain: CancellationToken,
-    stop: CancellationToken,
-) {
+async fn accept(listener: TcpListener, door: Door, drain: CancellationToken, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -150,8 +174,8 @@ async fn accept(
             () = drain.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    server.tally.connected();
-                    drop(connections.spawn(converse(stream, origin, Arc::clone(&server), drain.clone())));
+                    door.server.tally.connected();
+                    drop(connections.spawn(converse(stream, door.clone(), drain.clone())));
                 }
                 Err(error) => debug!(%error, "a connection was not accepted"),
             },
@@ -166,33 +190,88 @@ async fn accept(
     connections.shutdown().await;
 }
 
-/// All requests of one connection, one after the other.
-async fn converse(stream: TcpStream, origin: Origin, server: Arc<Server>, drain: CancellationToken) {
+/// All requests of one connection.
+async fn converse(stream: TcpStream, door: Door, drain: CancellationToken) {
     // Answers are small or fast; waiting for more to send would only add latency.
     let _ = stream.set_nodelay(true);
     let connection = Arc::new(Connection::default());
-    let io = TokioIo::new(Wire::new(stream, Arc::clone(&connection)));
-    let service = service_fn(|request: Request<Incoming>| {
-        let (server, connection) = (Arc::clone(&server), Arc::clone(&connection));
+    let wire = Wire::new(stream, Arc::clone(&connection));
+    let tally = &door.server.tally;
+    let Some(acceptor) = &door.tls else {
+        tally.speaks(door.origin, Protocol::Http1, false);
+        return talk(wire, Protocol::Http1, door, connection, drain).await;
+    };
+    let accepted = tokio::select! {
+        accepted = acceptor.accept(wire) => accepted,
+        () = drain.cancelled() => return,
+    };
+    match accepted {
+        Ok(stream) => {
+            let Agreed { protocol, client_certificate } = tls::agreed(&stream);
+            tally.speaks(door.origin, protocol, client_certificate);
+            talk(stream, protocol, door, connection, drain).await;
+        }
+        Err(error) => {
+            tally.handshake_failed();
+            debug!(%error, "a TLS handshake failed");
+        }
+    }
+}
+
+async fn talk(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    protocol: Protocol,
+    door: Door,
+    connection: Arc<Connection>,
+    drain: CancellationToken,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (origin, server, connection) = (door.origin, Arc::clone(&door.server), Arc::clone(&connection));
         async move {
             if origin == Origin::Registry && stage::is_for(request.uri().path()) {
                 return Ok(stage::serve(&server, request).await);
             }
-            let (head, _) = request.into_parts();
+            let (mut head, _) = request.into_parts();
+            name_the_host(&mut head);
             Ok::<_, Infallible>(server.serve(origin, &head, connection).await)
         }
     });
-    let mut serving = std::pin::pin!(
-        http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(None).serve_connection(io, service)
-    );
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = drain.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
+    let io = TokioIo::new(io);
+    // The two builders share their shape, not a trait.
+    macro_rules! until_ended {
+        ($serving:expr) => {{
+            let mut serving = std::pin::pin!($serving);
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = drain.cancelled() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            }
+        }};
+    }
+    let ended = match protocol {
+        Protocol::Http1 => until_ended!(
+            http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(None).serve_connection(io, service)
+        ),
+        Protocol::Http2 => until_ended!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_send_buf_size(HTTP2_SEND_BUFFER)
+                .serve_connection(io, service)
+        ),
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended early");
+    }
+}
+
+/// HTTP/2 names the host in the request's address; everything behind this looks for the header of HTTP/1.1.
+fn name_the_host(head: &mut Parts) {
+    let authority = head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(authority) = authority
+        && !head.headers.contains_key(HOST)
+    {
+        head.headers.insert(HOST, authority);
     }
 }

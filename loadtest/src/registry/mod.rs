@@ -19,10 +19,12 @@
 //! | `answer.rs` | an answer before it meets the wire |
 //! | `body.rs` `pace.rs` `wire.rs` | its bytes: shaped, slowed down, cut off |
 //! | `listener.rs` | a port that can be closed and opened again |
+//! | `tls.rs` `authority.rs` | its TLS: what is offered and agreed on; the certificates, made at start |
 //! | `stage.rs` | `/_stage/…`: the knobs, for scripts |
 
 mod answer;
 mod auth;
+mod authority;
 mod blob;
 mod body;
 mod catalog;
@@ -37,11 +39,14 @@ mod route;
 mod serve;
 mod stage;
 mod tags;
+mod tls;
 mod token;
 mod upstream;
 mod wire;
 
+pub use authority::{Authority, Signed};
 pub use config::{Auth, Bandwidth, Config, Credentials, Redirect, TokenAuth, TokenField, TokenRefusal};
-pub use counters::{Counters, Kind, Seen};
+pub use counters::{Counters, Kind, Protocol, Seen};
 pub use fault::{Effect, Fault};
+pub use tls::Tls;
 pub use upstream::Upstream;

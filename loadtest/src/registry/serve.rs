@@ -7,7 +7,7 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, IF_NONE_MATCH, RANGE, USER_AGENT,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -21,7 +21,7 @@ use super::pace::Line;
 use super::route::{Origin, Route};
 use super::token::{self, TokenBook};
 use super::wire::Connection;
-use super::{Auth, Config, Redirect, Seen, auth, blob, manifest, tags};
+use super::{Auth, Config, Protocol, Redirect, Seen, auth, blob, manifest, tags};
 
 /// Everything both ports serve from.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(super) struct Server {
     pub(super) tokens: TokenBook,
     pub(super) line: Arc<Line>,
     pub(super) releases: watch::Sender<u64>,
+    pub(super) scheme: &'static str,
     pub(super) cdn_port: AtomicU16,
     pub(super) signature: AtomicU64,
 }
@@ -51,6 +52,7 @@ impl Server {
             tokens: TokenBook::default(),
             line: Arc::new(line),
             releases: watch::Sender::new(0),
+            scheme: if config.tls.is_some() { "https" } else { "http" },
             cdn_port: AtomicU16::new(0),
             signature: AtomicU64::new(1),
         }
@@ -60,7 +62,7 @@ impl Server {
         let route = Route::parse(origin, &head.method, head.uri.path());
         let asked_token = token::Asked::parse(head.uri.query().unwrap_or_default());
         let key = if route == Route::Token { asked_token.key() } else { route.key() };
-        let visit = self.tally.arrive(route.kind(), key, seen(head));
+        let visit = self.tally.arrive(route.kind(), protocol_of(head), key, seen(head));
         let plan = self.faults.plan(route.kind(), route.repository(), route.reference());
         self.delay(&plan).await;
         if plan.disconnect {
@@ -98,7 +100,8 @@ impl Server {
             };
         }
         let to_the_registry = !matches!(route, Route::Cdn { .. });
-        if to_the_registry && let Some(refusal) = auth::refusal(&auth, &self.tokens, &head.headers, route.repository())
+        if to_the_registry
+            && let Some(refusal) = auth::refusal(&auth, &self.tokens, &head.headers, self.scheme, route.repository())
         {
             return refusal;
         }
@@ -141,7 +144,11 @@ impl Server {
     }
 
     fn elsewhere(&self) -> Elsewhere {
-        Elsewhere { port: self.cdn_port.load(Ordering::Relaxed), signature: self.signature.load(Ordering::Relaxed) }
+        Elsewhere {
+            scheme: self.scheme,
+            port: self.cdn_port.load(Ordering::Relaxed),
+            signature: self.signature.load(Ordering::Relaxed),
+        }
     }
 
     fn render(
@@ -201,6 +208,10 @@ fn replace(headers: &mut HeaderMap, with: &[(String, String)]) {
             headers.insert(name, value);
         }
     }
+}
+
+fn protocol_of(head: &Parts) -> Protocol {
+    if head.version == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 }
 }
 
 fn seen(head: &Parts) -> Seen {

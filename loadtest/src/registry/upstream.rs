@@ -32,9 +32,9 @@ impl Upstream {
     /// When an address cannot be listened on.
     pub async fn start(config: Config) -> io::Result<Self> {
         let server = Arc::new(Server::new(&config));
-        let cdn = Port::open(config.cdn_listen, Origin::Cdn, Arc::clone(&server)).await?;
+        let cdn = Port::open(config.cdn_listen, Origin::Cdn, config.tls.as_ref(), Arc::clone(&server)).await?;
         server.cdn_port.store(cdn.addr().port(), Ordering::Relaxed);
-        let registry = Port::open(config.listen, Origin::Registry, Arc::clone(&server)).await?;
+        let registry = Port::open(config.listen, Origin::Registry, config.tls.as_ref(), Arc::clone(&server)).await?;
         Ok(Self { server, registry, cdn })
     }
 
@@ -48,9 +48,14 @@ impl Upstream {
         self.cdn.addr()
     }
 
-    /// `http://<address>` of the registry.
+    /// `http://<address>` of the registry; `https://` with TLS.
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr())
+        format!("{}://{}", self.server.scheme, self.addr())
+    }
+
+    /// The same of the origin that redirects lead to.
+    pub fn cdn_url(&self) -> String {
+        format!("{}://{}", self.server.scheme, self.cdn_addr())
     }
 
     /// Puts an image, an index or a bare manifest into a repository and points the tag at it.

@@ -74,9 +74,31 @@ async fn it_serves_a_demo_when_nothing_is_said() {
     assert_eq!(program.terminate(), Some(0));
 }
 
+#[tokio::test]
+async fn it_speaks_tls_and_tells_how_to_trust_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display().to_string();
+    let mut program = Running::start(&["--tls", &path, "--http", "1.1", "--require-client-certificate"]);
+    let ca = directory.path().join("ca.pem");
+    assert!(program.printed.contains(&format!("trust it by {}", ca.display())), "{:?}", program.printed);
+    let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
+    let identity = reqwest::Identity::from_pem(&[read("client.pem"), read("client.key")].concat()).unwrap();
+    drop(client());
+    let trusted = reqwest::Certificate::from_pem(&read("ca.pem")).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).identity(identity).build().unwrap();
+    let response = client.get(format!("{}/v2/", program.url())).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), response.version()), (200, reqwest::Version::HTTP_11));
+    assert_eq!(program.terminate(), Some(0));
+}
+
 #[test]
 fn bad_usage_has_its_own_exit_code() {
-    for args in [&["upstream", "--image", "nonsense"][..], &["no-such-command"], &["upstream", "--fault", "{}"]] {
+    for args in [
+        &["upstream", "--image", "nonsense"][..],
+        &["no-such-command"],
+        &["upstream", "--fault", "{}"],
+        &["upstream", "--http", "2"],
+    ] {
         let output = Command::new(PROGRAM).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{args:?}");
         assert!(!output.stderr.is_empty());

@@ -64,7 +64,7 @@ pub struct Right {
     pub media_type: MediaType,
     /// Manifest or blob.
     pub kind: ContentKind,
-    /// SHA-1 of the content for the management API, 20 bytes; absent where the right was earned by HEAD.
+    /// SHA-1 of the content for the management API, 20 bytes; absent for blobs, where it would double the cost of a download.
     pub sha1: Option<[u8; 20]>,
     /// When the right was first earned.
     pub created_at: Timestamp,

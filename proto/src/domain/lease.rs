@@ -100,8 +100,8 @@ pub struct Delivered {
     pub media_type: MediaType,
     /// Manifest or blob.
     pub kind: ContentKind,
-    /// SHA-1 for the management API.
-    pub sha1: [u8; 20],
+    /// SHA-1 for the management API, where somebody computed it: manifests only.
+    pub sha1: Option<[u8; 20]>,
     /// What a manifest names.
     pub children: Vec<Descriptor>,
     /// The object found missing or damaged that this one heals.

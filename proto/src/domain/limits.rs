@@ -81,6 +81,21 @@ pub const UPSTREAM_HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 pub const UPSTREAM_STALE_DEADLINE: Duration = Duration::from_secs(2);
 /// Longest silence inside an upstream's body. Idle, never total: a large layer may take hours.
 pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an unused connection to an upstream is kept. Common load balancers close after 60 s: we do so first, for a
+/// request on a connection that is just being closed fails.
+pub const UPSTREAM_CONNECTION_IDLE: Duration = Duration::from_secs(50);
+/// Unused connections kept per upstream host: as many as one node's pull opens at once, several times.
+pub const UPSTREAM_CONNECTIONS_IDLE_MAX: usize = 32;
+/// What one HTTP/2 answer may have on its way to us: 8 MiB in 80 ms are 100 MB/s, where the protocol's 64 KiB are 0.8.
+/// Fixed, not adaptive: it is then a bound on memory too.
+pub const UPSTREAM_HTTP2_STREAM_WINDOW: u32 = 8 * 1024 * 1024;
+/// The same for all answers of one HTTP/2 connection together; an origin has one.
+pub const UPSTREAM_HTTP2_CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// Pings on an HTTP/2 connection with answers outstanding: a dead one (a NAT that forgot it) would else hold
+/// every request to its host, because they share it. With the next, less than [`UPSTREAM_HEADER_TIMEOUT`].
+pub const UPSTREAM_HTTP2_PING_EVERY: Duration = Duration::from_secs(10);
+/// How long such a ping may stay unanswered while nothing else arrives.
+pub const UPSTREAM_HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Redirects followed for one request (registries send one or two).
 pub const UPSTREAM_REDIRECTS_MAX: usize = 5;
 /// Largest answer of a token endpoint. Real ones have 1 to 8 KiB.

@@ -146,7 +146,7 @@ fn delivered(token: FencingToken) -> Delivered {
         size: LAYER.len() as u64,
         media_type: MediaType::octet_stream(),
         kind: ContentKind::Blob,
-        sha1: [7; 20],
+        sha1: Some([7; 20]),
         children: Vec::new(),
         replaces: None,
     }

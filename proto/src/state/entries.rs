@@ -68,7 +68,7 @@ fn record_delivery(
         size: delivered.size,
         media_type: delivered.media_type.clone(),
         kind: delivered.kind,
-        sha1: Some(delivered.sha1),
+        sha1: delivered.sha1,
         created_at: earlier.map_or(now, |right| right.created_at),
         upstream_epoch: upstream.epoch,
     };

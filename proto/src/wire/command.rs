@@ -81,7 +81,7 @@ fn delivered_to(delivered: &Delivered) -> pb::Delivered {
         size: delivered.size,
         media_type: delivered.media_type.as_str().to_owned(),
         kind: kind_to(delivered.kind),
-        sha1: delivered.sha1.to_vec(),
+        sha1: delivered.sha1.map(|hash| hash.to_vec()).unwrap_or_default(),
         children: delivered.children.iter().map(Record::to_message).collect(),
         replaces: delivered.replaces.map(|token| token.0),
     }
@@ -95,7 +95,7 @@ fn delivered_from(m: pb::Delivered) -> Result<Delivered, DecodeError> {
         size: m.size,
         media_type: m.media_type.parse().map_err(|_| DecodeError::field(NAME, "media_type"))?,
         kind: kind_from(m.kind, NAME)?,
-        sha1: required(sha1_from(&m.sha1, NAME)?, NAME, "sha1")?,
+        sha1: sha1_from(&m.sha1, NAME)?,
         children: m.children.into_iter().map(Descriptor::from_message).collect::<Result<_, _>>()?,
         replaces: m.replaces.map(FencingToken),
     })

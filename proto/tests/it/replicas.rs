@@ -68,7 +68,7 @@ fn command() -> impl Strategy<Value = Command> {
                 size: 1,
                 media_type: MediaType::octet_stream(),
                 kind: ContentKind::Manifest,
-                sha1: [1; 20],
+                sha1: gone.then_some([1; 20]),
                 children: vec![],
                 replaces: None,
             }),

@@ -6,6 +6,7 @@
 //! undone is found again by garbage collection). It clears no staging file of a killed process, nor
 //! one whose commit failed: a failed `complete` has already forgotten the name. Both are done here.
 
+use std::any::Any;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use roadstead_proto::domain::entry::ObjectKey;
 
 use crate::blob::Part;
 use crate::key;
+use crate::staged::Staged;
 
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,18 @@ impl LocalDirectory {
         let store =
             LocalFileSystem::new_with_prefix(root).map_err(|error| failed("opening it")(io::Error::other(error)))?;
         Ok((Self { root: root.to_owned(), _lock: lock }, store.with_fsync(true)))
+    }
+
+    /// The file for a body of `key`, named as uploads are so that a start clears it; they count from 1. Blocks.
+    pub(super) fn stage(&self, key: ObjectKey, turn: Box<dyn Any + Send>) -> io::Result<Staged> {
+        let mut name = self.object(&key).into_os_string();
+        name.push("#0");
+        Staged::create(key, name.into(), turn)
+    }
+
+    /// Where the bytes of an object are.
+    pub(super) fn object(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key::object_path(key).as_ref())
     }
 
     /// Removes staging files of one key. Only for the writer of that key, after its commit failed.

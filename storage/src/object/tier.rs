@@ -23,6 +23,7 @@ use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat};
 use crate::error::{CutShort, Operation, Rejection, StorageError};
 use crate::key;
 use crate::memory::ChecksumMemory;
+use crate::staged::Staged;
 
 /// Content of the marker: the layout's version. A layout this release cannot read must not be written into.
 const MARKER_TEXT: &str = "roadstead-store 1\n";
@@ -158,6 +159,14 @@ impl BlobStore for ObjectTier {
         write::put(&self.inner, key, body).await
     }
 
+    async fn stage(&self, key: &ObjectKey) -> Result<Option<Staged>, StorageError> {
+        write::stage(&self.inner, key).await
+    }
+
+    async fn commit(&self, staged: Staged) -> Result<Stat, StorageError> {
+        write::commit(&self.inner, staged).await
+    }
+
     async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
         self.inner.remove(key).await
     }
@@ -244,6 +253,11 @@ pub(super) fn translate(operation: Operation, key: &ObjectKey, error: object_sto
     } else {
         without_object(operation, error)
     }
+}
+
+/// A file's own errors, in the same words.
+pub(super) fn of_file(operation: Operation, error: std::io::Error) -> StorageError {
+    without_object(operation, object_store::Error::Generic { store: "local", source: Box::new(error) })
 }
 
 /// The same where no object is asked for: then "not found" means that the store is not itself.

@@ -13,6 +13,7 @@
 //! - **Dropped puts**: the commit, once begun, and every clean-up run in tasks of their own. A commit
 //!   whose caller has left is undone.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -23,13 +24,14 @@ use roadstead_proto::domain::limits::CHUNK_BYTES;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
-use super::tier::{Inner, translate};
+use super::tier::{Inner, of_file, translate};
 use super::upload::BeginError;
 use super::writers::Writing;
 use crate::blob::{Body, Stat};
 use crate::checksums::Summer;
 use crate::error::{CutShort, Operation, Rejection, StorageError};
 use crate::key;
+use crate::staged::Staged;
 
 /// Pieces below this are copied together: a body that trickles in must not become a list of thousands of
 /// slivers, each pinning the network buffer it is a slice of.
@@ -48,6 +50,36 @@ pub(super) async fn put(inner: &Arc<Inner>, key: &ObjectKey, body: Body) -> Resu
             draft.discard().await;
             return Err(error);
         }
+    }
+}
+
+/// Keeps others from writing the same key.
+type Turn = Box<dyn Any + Send>;
+
+/// A file for the body of `key`, where the store is a directory.
+pub(super) async fn stage(inner: &Arc<Inner>, key: &ObjectKey) -> Result<Option<Staged>, StorageError> {
+    let Some(local) = inner.local.clone() else { return Ok(None) };
+    let (key, turn) = (*key, inner.writers.enter(*key).await);
+    let staged = tokio::task::spawn_blocking(move || local.stage(key, Box::new(turn))).await;
+    match staged {
+        Ok(staged) => staged.map(Some).map_err(|error| of_file(Operation::Put, error)),
+        Err(_) => Err(StorageError::unavailable(Operation::Put, CutShort)),
+    }
+}
+
+/// Commits what was staged, in a task of its own: a caller who leaves gets it undone.
+pub(super) async fn commit(inner: &Arc<Inner>, mut staged: Staged) -> Result<Stat, StorageError> {
+    let (inner, key) = (Arc::clone(inner), *staged.key());
+    let (verdict, outcome) = oneshot::channel();
+    tokio::spawn(async move {
+        let turn = staged.take_turn();
+        let result = inner.finish_staged(&key, staged).await;
+        let unclaimed = turn.map(|turn| (inner, key, turn));
+        drop(verdict.send(result.map(|stat| Committed { stat, unclaimed })));
+    });
+    match outcome.await {
+        Ok(result) => result.map(Committed::claim),
+        Err(_) => Err(StorageError::unavailable(Operation::Put, CutShort)),
     }
 }
 
@@ -107,7 +139,8 @@ impl Draft {
         tokio::spawn(async move {
             let Work { key, writing, summer, part, upload } = work;
             let result = inner.finish(&key, summer, part, upload).await;
-            let result = result.map(|stat| Committed { stat, unclaimed: Some((inner, key, writing)) });
+            let turn: Turn = Box::new(writing);
+            let result = result.map(|stat| Committed { stat, unclaimed: Some((inner, key, turn)) });
             // A caller who has left, or leaves before it looks, drops what is in the channel.
             drop(verdict.send(result));
         });
@@ -141,7 +174,7 @@ impl Drop for Draft {
 /// A commit whose caller has not heard of it. Dropped unheard, it is undone: nobody will ever refer to it.
 struct Committed {
     stat: Stat,
-    unclaimed: Option<(Arc<Inner>, ObjectKey, Writing)>,
+    unclaimed: Option<(Arc<Inner>, ObjectKey, Turn)>,
 }
 
 impl Committed {
@@ -153,13 +186,13 @@ impl Committed {
 
 impl Drop for Committed {
     fn drop(&mut self) {
-        let Some((inner, key, writing)) = self.unclaimed.take() else { return };
+        let Some((inner, key, turn)) = self.unclaimed.take() else { return };
         // Without a runtime the process is ending, and garbage collection finds it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             tracing::debug!(%key, "a put was dropped while it committed, removing the object");
             inner.remove_traces(&key).await;
-            drop(writing);
+            drop(turn);
         });
     }
 }
@@ -255,6 +288,31 @@ impl Inner {
         // "Failed" can mean "renamed, but the directory did not sync" or "done, but the answer was lost".
         self.remove_traces(key).await;
         Err(translate(Operation::Put, key, error))
+    }
+
+    /// The same for a body that is in its file already.
+    async fn finish_staged(&self, key: &ObjectKey, mut staged: Staged) -> Result<Stat, StorageError> {
+        let Some(local) = self.local.clone() else {
+            return Err(StorageError::Rejected { operation: Operation::Put, source: Rejection::NotStaged(*key) });
+        };
+        let (summer, target) = (staged.summer(), local.object(key));
+        let size = summer.size();
+        let committed = async {
+            if size > CHUNK_BYTES {
+                let checksums = self.store.put(&key::checksums_path(key), summer.finish().encode().into()).await;
+                checksums.map_err(|error| translate(Operation::Put, key, error))?;
+            }
+            let renamed = tokio::task::spawn_blocking(move || staged.rename(&target)).await;
+            let renamed = renamed.map_err(|_| StorageError::unavailable(Operation::Put, CutShort))?;
+            renamed.map_err(|error| of_file(Operation::Put, error))
+        };
+        match committed.await {
+            Ok(()) => Ok(Stat { size }),
+            Err(error) => {
+                self.remove_traces(key).await;
+                Err(error)
+            }
+        }
     }
 
     /// Removes whatever a writer of `key` may have left. Nobody else writes under this key.

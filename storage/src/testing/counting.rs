@@ -11,6 +11,7 @@ use roadstead_proto::domain::entry::ObjectKey;
 
 use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat};
 use crate::error::{Operation, StorageError};
+use crate::staged::Staged;
 
 /// Counts what passes to the store inside.
 #[derive(Debug)]
@@ -58,6 +59,15 @@ impl BlobStore for CountingStore {
     async fn put(&self, key: &ObjectKey, body: Body) -> Result<Stat, StorageError> {
         self.count(Operation::Put, key);
         self.inner.put(key, body).await
+    }
+
+    async fn stage(&self, key: &ObjectKey) -> Result<Option<Staged>, StorageError> {
+        self.inner.stage(key).await
+    }
+
+    async fn commit(&self, staged: Staged) -> Result<Stat, StorageError> {
+        self.count(Operation::Put, staged.key());
+        self.inner.commit(staged).await
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {

@@ -52,6 +52,8 @@ macro_rules! conformance {
             a_wrong_body_is_refused_and_leaves_nothing,
             a_vouched_body_that_fails_its_verdict_is_refused,
             a_dropped_put_leaves_nothing_and_the_key_is_free_again,
+            what_was_staged_is_read_back,
+            what_is_staged_and_dropped_leaves_nothing,
             tokens_are_apart,
             a_second_put_is_harmless,
             delete_removes_and_is_idempotent,
@@ -320,6 +322,45 @@ pub async fn a_dropped_put_leaves_nothing_and_the_key_is_free_again(factory: Fac
         sample.put(&*subject.store).await;
         assert!(sample.read(&*subject.store).await.unwrap() == sample.bytes);
     }
+}
+
+/// What a directory takes without a second copy is an object like any other.
+pub async fn what_was_staged_is_read_back(factory: Factory) {
+    let subject = factory().await;
+    let store = &*subject.store;
+    for (len, token) in [(0, 1), (100, 2), (3 * CHUNK_BYTES as usize + 7, 3)] {
+        let sample = Sample::new(len, token);
+        // Only a directory stages; for the others a put is the way, which the other promises are about.
+        let Some(mut staged) = store.stage(&sample.key).await.unwrap() else { return };
+        for piece in sample.bytes.chunks(70_000) {
+            staged.write(piece).unwrap();
+        }
+        assert_eq!((staged.len(), staged.key()), (len as u64, &sample.key));
+        assert_absent(store, &sample).await;
+        assert_eq!(store.commit(staged).await.unwrap().size, len as u64);
+        assert_eq!(
+            collect(store.get(&sample.key, len as u64, 0..len as u64).await.unwrap()).await.unwrap(),
+            sample.bytes
+        );
+        // Checked in parts as every large object is.
+        if len > 100 {
+            let tail = len as u64 - 5..len as u64;
+            let part = collect(store.get(&sample.key, len as u64, tail).await.unwrap()).await.unwrap();
+            assert_eq!(part, sample.bytes.slice(len - 5..));
+        }
+    }
+}
+
+/// Nothing that was staged is seen before its commit or without one, and the key is free again.
+pub async fn what_is_staged_and_dropped_leaves_nothing(factory: Factory) {
+    let subject = factory().await;
+    let (store, sample) = (&*subject.store, Sample::new(100_000, 4));
+    let Some(mut staged) = store.stage(&sample.key).await.unwrap() else { return };
+    staged.write(&sample.bytes[..50_000]).unwrap();
+    drop(staged);
+    assert_absent(store, &sample).await;
+    assert!(listed(store, Scope::All).await.is_empty());
+    sample.put(store).await;
 }
 
 /// One digest written under two grants is two objects.

@@ -16,6 +16,7 @@ use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat, check_range}
 use crate::error::StorageError;
 use crate::memory::ChunkMemory;
 use crate::metrics::MemoryMetrics;
+use crate::staged::Staged;
 
 /// Chunks in memory over a slow tier.
 ///
@@ -79,6 +80,14 @@ impl BlobStore for TieredStore {
 
     async fn put(&self, key: &ObjectKey, body: Body) -> Result<Stat, StorageError> {
         self.loader.slow.put(key, body).await
+    }
+
+    async fn stage(&self, key: &ObjectKey) -> Result<Option<Staged>, StorageError> {
+        self.loader.slow.stage(key).await
+    }
+
+    async fn commit(&self, staged: Staged) -> Result<Stat, StorageError> {
+        self.loader.slow.commit(staged).await
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
