@@ -47,7 +47,7 @@ pub(super) enum What {
     Referrers,
 }
 
-/// OCI error codes (distribution spec, "Error Codes"), and the two of the reference implementation that fit better.
+/// OCI error codes (distribution spec, "Error Codes"), and those of the reference implementation that fit better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum OciCode {
@@ -58,7 +58,6 @@ enum OciCode {
     NameUnknown,
     PaginationNumberInvalid,
     RangeInvalid,
-    TagInvalid,
     Toomanyrequests,
     Unauthorized,
     Unavailable,
@@ -174,12 +173,13 @@ fn route(error: &RouteError) -> Rendering {
             "n is the greatest number of entries wanted: a number, 0 or more",
         ),
         RouteError::Name(error) => {
-            let code = match error {
-                NameError::Repository => OciCode::NameInvalid,
-                NameError::Tag => OciCode::TagInvalid,
-                NameError::Digest(_) => OciCode::DigestInvalid,
+            let (status, code) = match error {
+                NameError::Repository => (StatusCode::BAD_REQUEST, OciCode::NameInvalid),
+                // What can be no tag is no manifest either, and to say that is what the conformance suite expects.
+                NameError::Tag => (StatusCode::NOT_FOUND, OciCode::ManifestUnknown),
+                NameError::Digest(_) => (StatusCode::BAD_REQUEST, OciCode::DigestInvalid),
             };
-            Rendering::plain(StatusCode::BAD_REQUEST, code, error.to_string())
+            Rendering::plain(status, code, error.to_string())
         }
     }
 }
