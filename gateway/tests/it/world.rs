@@ -143,7 +143,7 @@ impl World {
         let components = Components {
             meta: Arc::clone(&self.meta) as Arc<_>,
             leases: Arc::clone(&self.meta) as Arc<_>,
-            store: roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap(),
+            store: roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap().store,
             exchange: Arc::new(ReqwestExchange::new(None).unwrap()),
             clock: Arc::clone(&self.clock) as Arc<_>,
             keyring: Keyring::from_hex(KEY).unwrap(),
