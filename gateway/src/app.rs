@@ -113,6 +113,7 @@ impl Gateway {
             metrics,
             clock,
             anonymous_pull: config.anonymous_pull,
+            redirects: config.redirects.clone(),
         });
         let health = Arc::new(Health::new(store, telemetry));
         Ok(Self { config, puller, health, meta, session, catalog, tasks })

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, debug, info_span, warn};
 
+use crate::client_address::ClientAddress;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Pause after the system could not give a connection: most often it is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -50,8 +52,13 @@ fn request_id(request: &Request<Incoming>) -> HeaderValue {
     })
 }
 
-async fn handle(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn handle(
+    router: Router,
+    client: ClientAddress,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     let id = request_id(&request);
+    request.extensions_mut().insert(client);
     let span = info_span!("request", id = id.to_str().unwrap_or("-"));
     let answered = router.oneshot(request.map(Body::new)).instrument(span).await;
     let mut response = answered.unwrap_or_else(|never| match never {});
@@ -68,7 +75,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => spawn_connection(&protocol, &graceful, stream, router.clone()),
+            Ok((stream, peer)) => spawn_connection(&protocol, &graceful, stream, peer.into(), router.clone()),
             Err(error) => {
                 warn!(%error, "no connection accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -85,10 +92,11 @@ fn spawn_connection(
     protocol: &auto::Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
     stream: TcpStream,
+    client: ClientAddress,
     router: Router,
 ) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request| handle(router.clone(), request));
+    let service = hyper::service::service_fn(move |request| handle(router.clone(), client, request));
     let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

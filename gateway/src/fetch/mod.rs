@@ -7,6 +7,7 @@
 //! | `lead` | the task behind it |
 //! | `record` | what becomes of a download: upload, commit, metadata |
 //! | [`manifests`] | manifests: small, in memory, fetched whole |
+//! | `presign` | URLs of the object store for bytes that are there |
 //! | [`spool`] | append-only bytes that many readers follow |
 //! | [`error`] | what a fetch can end in |
 
@@ -15,6 +16,7 @@ pub mod error;
 mod fill;
 mod lead;
 pub mod manifests;
+mod presign;
 mod record;
 pub mod spool;
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`route`] | the request line (pure) |
 //! | [`range`] | `Range` (pure) |
+//! | `redirect` | whether a client is sent to the object store (pure) |
 //! | `manifest`, `blob` | one operation each |
 //! | `respond` | headers and bodies of answers |
 //! | `error` | what a failed pull looks like from outside |
@@ -12,6 +13,7 @@ mod blob;
 mod error;
 mod manifest;
 pub mod range;
+mod redirect;
 mod respond;
 pub mod route;
 
@@ -20,19 +22,22 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, Request};
+use http::Request;
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::image::{Reference, RepositoryName};
 use roadstead_proto::domain::registry::RegistryId;
 use tracing::{info, warn};
 
 use crate::auth::{self, Principal};
+use crate::client_address::ClientAddress;
+use crate::config::Redirects;
 use crate::fetch::blobs::Blobs;
 use crate::meta::snapshot::{Snapshot, Snapshots};
 use crate::metrics::Metrics;
 use crate::policy::{self, Denied, Permit};
 use crate::resolve::Resolver;
 use crate::usage::UsageLog;
+use blob::Asking;
 use error::{PullError, render};
 use route::PullRequest;
 
@@ -45,6 +50,7 @@ pub struct Puller {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) anonymous_pull: bool,
+    pub(crate) redirects: Option<Redirects>,
 }
 
 impl std::fmt::Debug for Puller {
@@ -65,7 +71,7 @@ impl Puller {
         let (head, _) = request.into_parts();
         let (operation, answered) = match route::parse(&head.method, head.uri.path()) {
             Err(error) => ("invalid", Err(PullError::Route(error))),
-            Ok(request) => (operation(&request), self.answer(request, &head.method, &head.headers).await),
+            Ok(request) => (operation(&request), self.answer(request, &head).await),
         };
         let Answered { response, cache } = answered.unwrap_or_else(|error| {
             if let PullError::Fetch { name, error, .. } = &error {
@@ -79,12 +85,8 @@ impl Puller {
         response
     }
 
-    async fn answer(
-        &self,
-        request: PullRequest,
-        method: &http::Method,
-        headers: &HeaderMap,
-    ) -> Result<Answered, PullError> {
+    async fn answer(&self, request: PullRequest, head: &http::request::Parts) -> Result<Answered, PullError> {
+        let (method, headers) = (&head.method, &head.headers);
         let snapshot = self.snapshots.current();
         let principal = auth::authenticate(headers, &snapshot, self.clock.now())
             .map_err(|_| PullError::SignIn("the credentials are unknown, revoked, expired or malformed"))?;
@@ -96,7 +98,8 @@ impl Puller {
             }
             PullRequest::Blob { registry, repository, digest } => {
                 let permit = self.permit(&snapshot, &principal, registry, repository)?;
-                self.blob(&permit, &digest, method, headers).await
+                let client = head.extensions.get().map(|ClientAddress(ip)| *ip);
+                self.blob(&permit, &digest, Asking { method, headers, client }).await
             }
         }
     }

@@ -6,6 +6,7 @@ mod faults;
 mod fills;
 mod freshness;
 mod layering;
+mod redirects;
 mod rights;
 mod sign_in;
 mod walk;
