@@ -38,7 +38,7 @@ pub enum OpenError {
         /// Which.
         bucket: String,
         /// Why.
-        source: CloudError,
+        source: Box<CloudError>,
     },
 }
 
@@ -88,7 +88,7 @@ pub async fn open(config: &Config, meter: &Meter) -> Result<Opened, OpenError> {
             let options = object::Options::cloud(upload_bytes, checksum_bytes);
             let opened = open_bucket(cloud, options).await;
             let (objects, capabilities) =
-                opened.map_err(|source| OpenError::Cloud { bucket: cloud.to_string(), source })?;
+                opened.map_err(|source| OpenError::Cloud { bucket: cloud.to_string(), source: Box::new(source) })?;
             tracing::info!(bucket = %cloud, %capabilities, "the object store was tried out");
             observe_capabilities(meter, capabilities);
             Ok(Opened { store: stack(objects, config, meter), capabilities: Some(capabilities) })

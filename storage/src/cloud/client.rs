@@ -182,3 +182,85 @@ fn retry() -> RetryConfig {
         retry_timeout: limits::STORE_RETRY_WINDOW,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use object_store::signer::Method;
+    use roadstead_proto::domain::secret::Secret;
+
+    use super::*;
+
+    fn cloud(service: Service) -> Cloud {
+        Cloud {
+            service,
+            prefix: "cache/eu".to_owned(),
+            endpoint: Some("https://inside.example:9000".to_owned()),
+            public_endpoint: None,
+            allow_http: false,
+            certificates: None,
+            uploads: PathBuf::from("unused"),
+        }
+    }
+
+    fn s3(path_style: Option<bool>) -> Service {
+        let secret_access_key = Secret::new("secret");
+        Service::S3(S3 {
+            bucket: "images".to_owned(),
+            region: Some("eu-central-1".to_owned()),
+            path_style,
+            credentials: Some(S3Credentials { access_key_id: "AKID".to_owned(), secret_access_key }),
+            checksum: None,
+        })
+    }
+
+    fn azure() -> Service {
+        let account_key = Some(Secret::new("c2VjcmV0"));
+        Service::Azure(Azure { account: "acc".to_owned(), container: "images".to_owned(), account_key })
+    }
+
+    /// Where a signed URL leads, without what signs it.
+    async fn signed(signer: &dyn Signer) -> String {
+        let url = signer.signed_url(Method::GET, &"sha256/ab.1".into(), Duration::from_secs(60)).await.unwrap();
+        url.as_str().split('?').next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn the_bucket_is_named_where_the_settings_say() {
+        let public = Some("https://outside.example".to_owned());
+        for (cloud, inside, outside) in [
+            (cloud(s3(None)), "inside.example:9000/images", "inside.example:9000/images"),
+            (
+                Cloud { public_endpoint: public.clone(), ..cloud(s3(None)) },
+                "inside.example:9000/images",
+                "outside.example/images",
+            ),
+            (cloud(s3(Some(false))), "images.inside.example:9000", "images.inside.example:9000"),
+            (Cloud { endpoint: None, ..cloud(s3(None)) }, "images.s3.eu-central-1.amazonaws.com", ""),
+            (Cloud { endpoint: None, ..cloud(s3(Some(true))) }, "s3.eu-central-1.amazonaws.com/images", ""),
+            (
+                Cloud { endpoint: None, public_endpoint: public, ..cloud(azure()) },
+                "acc.blob.core.windows.net/images",
+                "outside.example/images",
+            ),
+        ] {
+            let client = connect(&cloud).unwrap();
+            let (outside, inside) = (if outside.is_empty() { inside } else { outside }, inside);
+            assert_eq!(signed(&*client.signer).await, format!("https://{inside}/cache/eu/sha256/ab.1"), "{cloud}");
+            assert_eq!(signed(&*client.bucket.signer).await, format!("https://{outside}/cache/eu/sha256/ab.1"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_or_key_is_said_before_anything_is_sent() {
+        let pem = Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec());
+        assert!(connect(&Cloud { certificates: pem, ..cloud(s3(None)) }).is_err());
+        let missing = Some(PathBuf::from("/nowhere/at/all"));
+        let gcs = Service::Gcs(Gcs { bucket: "images".to_owned(), credentials_file: missing });
+        assert!(matches!(connect(&Cloud { endpoint: None, ..cloud(gcs) }), Err(ClientError::Settings(_))));
+    }
+}
