@@ -103,7 +103,10 @@ fn s3(settings: &S3, cloud: &Cloud, endpoint: Option<&str>) -> Result<aws::Amazo
             Checksum::Crc64Nvme => aws::Checksum::CRC64NVME,
         });
     }
-    let path_style = path_style.unwrap_or(endpoint.is_some());
+    // An endpoint of the environment has no bucket in it either.
+    let elsewhere = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+    let has_endpoint = endpoint.is_some() || elsewhere.iter().any(|key| builder.get_config_value(key).is_some());
+    let path_style = path_style.unwrap_or(has_endpoint);
     builder = builder.with_virtual_hosted_style_request(!path_style);
     if let Some(endpoint) = endpoint {
         let endpoint = if path_style { endpoint.to_owned() } else { with_bucket(endpoint, bucket) };
