@@ -131,6 +131,7 @@ impl Gateway {
             metrics,
             clock,
             anonymous_pull: config.anonymous_pull,
+            redirects: config.redirects.clone(),
             mirror_registry: config.mirror_registry,
         });
         let health = Arc::new(Health::new(store, telemetry));

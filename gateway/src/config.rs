@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use roadstead_proto::domain::lease::GatewayId;
 use roadstead_proto::domain::registry::{RegionId, RegistryId};
 
@@ -21,6 +22,19 @@ pub struct Config {
     pub manifest_memory: u64,
     /// Folder for spools that outgrow memory; the files in it have no name.
     pub spool_dir: PathBuf,
+    /// Who is sent to the object store for what; nobody without.
+    pub redirects: Option<Redirects>,
     /// How long running streams may go on after the stop signal.
     pub drain_timeout: Duration,
+}
+
+/// Who is sent to the object store for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirects {
+    /// Smallest blob.
+    pub min_size: u64,
+    /// Clients in these networks only: those that reach the object store.
+    pub networks: Vec<IpNet>,
+    /// How long a URL works.
+    pub expiry: Duration,
 }

@@ -39,7 +39,7 @@ impl Health {
             return Err("draining");
         }
         self.store.probe().await.map_err(|error| {
-            warn!(%error, "object storage is not usable");
+            warn!(error = &error as &dyn std::error::Error, "object storage is not usable");
             "object storage is not usable; the log says why"
         })
     }

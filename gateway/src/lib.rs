@@ -18,7 +18,8 @@
 //!
 //! ```text
 //! app, server ─► pull │ health ─► listing ─► resolve ─► fetch ─► policy ─► auth │ upstream │ lease │ catalog │ usage
-//!                                        ─► meta │ flight ─► config, metrics, seal, manifest, namespace, labels, cache_status
+//!                                        ─► meta │ flight ─► config, metrics, seal, manifest, namespace, labels, cache_status,
+//!                                           client_address
 //! ```
 //!
 //! In the fresh, warm case steps 1 to 8 touch this process only: no metadata, no object storage, no upstream.
@@ -27,6 +28,7 @@ pub mod app;
 pub mod auth;
 pub mod cache_status;
 pub mod catalog;
+mod client_address;
 pub mod config;
 pub mod fetch;
 pub mod flight;

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, debug, info_span, warn};
 
+use crate::client_address::ClientAddress;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Pause after the system could not give a connection: most often it is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -84,8 +86,13 @@ impl Answer for Router {
     }
 }
 
-async fn handle(answer: impl Answer, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let (head, _) = request.into_parts();
+async fn handle(
+    answer: impl Answer,
+    client: ClientAddress,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (mut head, _) = request.into_parts();
+    head.extensions.insert(client);
     let id = request_id(&head.headers);
     let mut response = answer.answer(Received { head, id: id.clone() }).await;
     response.headers_mut().insert(REQUEST_ID, id);
@@ -101,7 +108,7 @@ pub async fn serve(listener: TcpListener, answer: impl Answer, stop: Cancellatio
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => spawn_connection(&protocol, &graceful, stream, answer.clone()),
+            Ok((stream, peer)) => spawn_connection(&protocol, &graceful, stream, peer.into(), answer.clone()),
             Err(error) => {
                 warn!(%error, "no connection accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -118,10 +125,11 @@ fn spawn_connection(
     protocol: &auto::Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
     stream: TcpStream,
+    client: ClientAddress,
     answer: impl Answer,
 ) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request| handle(answer.clone(), request));
+    let service = hyper::service::service_fn(move |request| handle(answer.clone(), client, request));
     let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

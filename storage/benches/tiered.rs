@@ -27,7 +27,7 @@ fn resident() -> usize {
 
 async fn open_at(dir: &std::path::Path, memory_bytes: u64) -> Arc<dyn BlobStore> {
     let config = Config { memory_bytes, ..Config::local(dir) };
-    open(&config, &NoopMeterProvider::new().meter("bench")).await.unwrap()
+    open(&config, &NoopMeterProvider::new().meter("bench")).await.unwrap().store
 }
 
 fn pieces(sample: &Sample) -> BodyStream {

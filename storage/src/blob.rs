@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -81,6 +82,11 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// may not appear.
     fn list(&self, scope: Scope) -> BoxStream<'static, Result<Listed, StorageError>>;
 
+    /// A URL under which anybody reads this object from the store itself until `ttl` is over; `None` where the store has
+    /// no such URLs. The store is not asked whether the object is there, and nobody checks the bytes on their way: only
+    /// whoever checks the digest at the end may be sent there.
+    async fn presign(&self, key: &ObjectKey, ttl: Duration) -> Result<Option<SignedUrl>, StorageError>;
+
     /// Reachable and writable now, asked of the slow tier itself. For readiness: cheap, but not free.
     async fn probe(&self) -> Result<(), StorageError>;
 }
@@ -124,6 +130,28 @@ pub enum Part {
     /// The checksums beside a large object. They are written first and removed last, so they may stand alone;
     /// `delete` of their key removes them.
     Checksums,
+}
+
+/// A URL that is a right: whoever has it reads one object for a while. Never logged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignedUrl(String);
+
+impl SignedUrl {
+    /// Takes over a URL.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL itself, for whoever has the right to the object.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SignedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignedUrl(…)")
+    }
 }
 
 /// The body of a put, and who vouches for it.

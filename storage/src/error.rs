@@ -100,6 +100,8 @@ pub enum Operation {
     Delete,
     /// `list`
     List,
+    /// `presign`
+    Presign,
     /// `probe`
     Probe,
 }
@@ -113,6 +115,7 @@ impl Operation {
             Self::Put => "put",
             Self::Delete => "delete",
             Self::List => "list",
+            Self::Presign => "presign",
             Self::Probe => "probe",
         }
     }

@@ -5,6 +5,7 @@
 //! sha256/<hex>.<token>.crc    their checksums, if they are more than one chunk
 //! roadstead-store             the marker: says that this is our store, and its layout's version
 //! roadstead-probe             overwritten by every probe
+//! roadstead-trials/<hex>/<n>  buckets only: what a start tries out, and removes
 //! .roadstead-lock             local directories only: who uses the directory
 //! ```
 
@@ -19,6 +20,10 @@ use crate::blob::Part;
 pub(crate) const MARKER: &str = "roadstead-store";
 /// The name every probe writes to.
 pub(crate) const PROBE: &str = "roadstead-probe";
+/// The folder of one start's trials.
+pub(crate) fn trials_folder(nonce: u64) -> Path {
+    Path::from(format!("roadstead-trials/{nonce:016x}"))
+}
 /// The lock file of a local directory. Held by `flock`: a lock file that merely exists says nothing.
 pub(crate) const LOCK: &str = ".roadstead-lock";
 /// Both algorithms, for whoever walks the folders.

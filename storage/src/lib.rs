@@ -10,7 +10,7 @@
 //!              │ object     parts, checksums, commit; checked blocks        │
 //!              └────────────────────────────────────────────────────────────┘
 //!                        │
-//!                  object_store: local directory (later S3, GCS, Azure)
+//!                  object_store: local directory, S3, GCS, Azure
 //! ```
 //!
 //! | module | what it holds | may use |
@@ -22,6 +22,7 @@
 //! | [`staged`] | a body written where it will stay | `checksums` |
 //! | `memory` | bounded memory for chunks and checksums | the above |
 //! | [`object`] | the slow tier over `object_store` | the above |
+//! | [`cloud`] | buckets: clients, what they can do, uploads under way | `config`, [`object`] |
 //! | [`tiered`] | memory over the slow tier, and what bounds it | the above but `object` |
 //! | [`verified`] | commit only what matches its digest | `blob` |
 //! | [`metered`], `metrics` | counting, and the names it counts under | `blob` |
@@ -33,6 +34,7 @@
 
 pub mod blob;
 mod checksums;
+pub mod cloud;
 pub mod config;
 pub mod error;
 mod key;

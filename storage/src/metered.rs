@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use opentelemetry::metrics::Meter;
 use roadstead_proto::domain::entry::ObjectKey;
 use tokio::time::Instant;
 
-use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat};
+use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, SignedUrl, Stat};
 use crate::error::{Operation, StorageError};
 use crate::metrics::{Outcome, TierMetrics};
 use crate::staged::Staged;
@@ -100,6 +101,10 @@ impl BlobStore for MeteredStore {
 
     fn list(&self, scope: Scope) -> BoxStream<'static, Result<Listed, StorageError>> {
         Counted { stream: self.inner.list(scope), running: self.begin(Operation::List) }.boxed()
+    }
+
+    async fn presign(&self, key: &ObjectKey, ttl: Duration) -> Result<Option<SignedUrl>, StorageError> {
+        self.measure(Operation::Presign, self.inner.presign(key, ttl)).await
     }
 
     async fn probe(&self) -> Result<(), StorageError> {

@@ -6,6 +6,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 
+use crate::cloud::capabilities::{Answer, Capabilities};
 use crate::error::{Kind, Operation};
 use crate::memory::{ChecksumMemory, ChunkMemory};
 use crate::tiered::Budget;
@@ -14,6 +15,7 @@ const OPERATIONS: &str = "roadstead_storage_operations";
 const TRANSFERRED: &str = "roadstead_storage_transferred";
 const DURATION: &str = "roadstead_storage_operation_duration";
 const LOOKUPS: &str = "roadstead_storage_chunk_lookups";
+const CAPABILITY: &str = "roadstead_storage_capability";
 const MEMORY: &str = "roadstead_storage_memory";
 
 /// From a hit in memory (microseconds) to a cloud store that is having a bad day.
@@ -145,6 +147,19 @@ impl MemoryMetrics {
 /// Shows what the checksums in memory weigh.
 pub(crate) fn observe_checksums(meter: &Meter, checksums: ChecksumMemory) {
     observe_memory(meter, "checksums", move || checksums.used());
+}
+
+/// Shows what the object store did when it was tried out; what could not be tried has no series.
+pub(crate) fn observe_capabilities(meter: &Meter, capabilities: Capabilities) {
+    meter
+        .u64_observable_gauge(CAPABILITY)
+        .with_description("What the object store does, as tried out at the start: 1 if it does, 0 if not.")
+        .with_callback(move |gauge| {
+            for (name, answer) in capabilities.each().into_iter().filter(|(_, answer)| *answer != Answer::Unknown) {
+                gauge.observe(u64::from(answer == Answer::Yes), &[KeyValue::new("capability", name)]);
+            }
+        })
+        .build();
 }
 
 fn observe_memory(meter: &Meter, purse: &'static str, used: impl Fn() -> u64 + Send + Sync + 'static) {

@@ -13,9 +13,12 @@ use std::sync::Arc;
 use opentelemetry::metrics::Meter;
 
 use crate::blob::BlobStore;
-use crate::config::{Backend, Config, ConfigError};
+use crate::cloud::capabilities::{self, Capabilities, Unusable};
+use crate::cloud::client::{self, ClientError};
+use crate::cloud::upload_log::FileLog;
+use crate::config::{Backend, Cloud, Config, ConfigError};
 use crate::metered::MeteredStore;
-use crate::metrics::observe_checksums;
+use crate::metrics::{observe_capabilities, observe_checksums};
 use crate::object::{self, ObjectTier};
 use crate::tiered::{Memory, TieredStore};
 use crate::verified::VerifiedStore;
@@ -29,15 +32,78 @@ pub enum OpenError {
     /// The backend does not open.
     #[error(transparent)]
     Backend(#[from] object::OpenError),
+    /// The bucket does not open.
+    #[error("{bucket} cannot be used")]
+    Cloud {
+        /// Which.
+        bucket: String,
+        /// Why.
+        source: Box<CloudError>,
+    },
 }
 
-/// Opens the configured storage. A local directory is created, locked and cleared of what a killed process left.
-pub async fn open(config: &Config, meter: &Meter) -> Result<Arc<dyn BlobStore>, OpenError> {
+/// Why a bucket did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum CloudError {
+    /// There is no client for it.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// It does not answer, refuses, or holds something else.
+    #[error(transparent)]
+    Open(#[from] object::OpenError),
+    /// It does not do what is needed.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// Uploads under way cannot be remembered.
+    #[error("the record of uploads under way cannot be kept in {path}")]
+    Uploads {
+        /// Where.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Storage, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The stack.
+    pub store: Arc<dyn BlobStore>,
+    /// What a bucket does; a directory is not tried out.
+    pub capabilities: Option<Capabilities>,
+}
+
+/// Opens the configured storage. A local directory is created, locked and cleared of what a killed process left; a bucket
+/// is tried out, and the uploads that such a process left are aborted.
+pub async fn open(config: &Config, meter: &Meter) -> Result<Opened, OpenError> {
     config.validate()?;
-    let Backend::Local { path } = &config.backend;
-    let options = object::Options::local(config.upload_bytes, config.checksum_bytes());
-    let objects = ObjectTier::open_local(path, options).await?;
-    Ok(stack(objects, config, meter))
+    let (upload_bytes, checksum_bytes) = (config.upload_bytes, config.checksum_bytes());
+    match &config.backend {
+        Backend::Local { path } => {
+            let options = object::Options::local(upload_bytes, checksum_bytes);
+            let objects = ObjectTier::open_local(path, options).await?;
+            Ok(Opened { store: stack(objects, config, meter), capabilities: None })
+        }
+        Backend::Cloud(cloud) => {
+            let options = object::Options::cloud(upload_bytes, checksum_bytes);
+            let opened = open_bucket(cloud, options).await;
+            let (objects, capabilities) =
+                opened.map_err(|source| OpenError::Cloud { bucket: cloud.to_string(), source: Box::new(source) })?;
+            tracing::info!(bucket = %cloud, %capabilities, "the object store was tried out");
+            observe_capabilities(meter, capabilities);
+            Ok(Opened { store: stack(objects, config, meter), capabilities: Some(capabilities) })
+        }
+    }
+}
+
+async fn open_bucket(cloud: &Cloud, options: object::Options) -> Result<(ObjectTier, Capabilities), CloudError> {
+    let client = client::connect(cloud)?;
+    let log = FileLog::open(&cloud.uploads, cloud.to_string())
+        .map_err(|source| CloudError::Uploads { path: cloud.uploads.display().to_string(), source })?;
+    // The marker first: a bucket of another layout is not even tried out.
+    let objects = ObjectTier::open_bucket(client.bucket.clone(), Arc::new(log), options).await?;
+    let capabilities = capabilities::explore(&client, &client::plain_http(cloud)?).await?;
+    Ok((objects, capabilities))
 }
 
 /// The stack over an object tier that stands already.

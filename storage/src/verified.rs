@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -15,7 +16,7 @@ use futures::stream::BoxStream;
 use roadstead_proto::domain::digest::{Digest, Verifier};
 use roadstead_proto::domain::entry::ObjectKey;
 
-use crate::blob::{BlobStore, BlobStream, Body, BodyStream, Listed, Scope, Stat};
+use crate::blob::{BlobStore, BlobStream, Body, BodyStream, Listed, Scope, SignedUrl, Stat};
 use crate::error::StorageError;
 use crate::staged::Staged;
 
@@ -62,6 +63,10 @@ impl BlobStore for VerifiedStore {
 
     fn list(&self, scope: Scope) -> BoxStream<'static, Result<Listed, StorageError>> {
         self.inner.list(scope)
+    }
+
+    async fn presign(&self, key: &ObjectKey, ttl: Duration) -> Result<Option<SignedUrl>, StorageError> {
+        self.inner.presign(key, ttl).await
     }
 
     async fn probe(&self) -> Result<(), StorageError> {

@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use super::log_format::LogFormat;
 use super::size::Size;
 use super::span::Span;
+use super::storage::FileStorage;
 
 /// The whole file. `deploy/config/serve.toml` shows every key with its default.
 #[derive(Debug, Default, Deserialize)]
@@ -39,6 +40,9 @@ pub(crate) struct File {
     pub(crate) manifest_memory: Option<Size>,
     /// As `--cache-validity`.
     pub(crate) cache_validity: Option<Span>,
+    /// Where blobs are kept, and who is sent there.
+    #[serde(default)]
+    pub(crate) storage: FileStorage,
     /// As `--upstream`, in order.
     #[serde(default, rename = "upstream")]
     pub(crate) upstreams: Vec<FileUpstream>,
@@ -161,6 +165,7 @@ fn parse(text: &str) -> Result<File, (usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::storage::{FileAzure, FileGcs, FileRedirect, FileS3};
 
     /// The example that operators copy.
     const EXAMPLE: &str = include_str!("../../../deploy/config/serve.toml");
@@ -205,11 +210,13 @@ mod tests {
             blob_memory: Some(_),
             manifest_memory: Some(_),
             cache_validity: Some(_),
+            storage,
             upstreams: _,
         } = file
         else {
             panic!("a key is missing in the example: {file:?}");
         };
+        shows_every_key_of_storage(storage);
         let FileUpstream {
             name: _,
             url: _,
@@ -232,9 +239,62 @@ mod tests {
         };
     }
 
-    /// `# key = value` and `# [[table]]` are commented out; every other comment is prose.
+    fn shows_every_key_of_storage(storage: FileStorage) {
+        let FileStorage { s3: Some(s3), gcs: Some(gcs), azure: Some(azure), redirect: Some(redirect) } = storage else {
+            panic!("a table is missing in the example: {storage:?}");
+        };
+        let FileS3 {
+            bucket: _,
+            prefix: Some(_),
+            region: Some(_),
+            endpoint: Some(_),
+            path_style: Some(_),
+            allow_http: Some(_),
+            ca: Some(_),
+            access_key_id: Some(_),
+            secret_access_key_file: Some(_),
+            secret_access_key_env: Some(_),
+            secret_access_key: None,
+            checksum: Some(_),
+        } = s3
+        else {
+            panic!("a key is missing in the example: {s3:?}");
+        };
+        let FileGcs {
+            bucket: _,
+            prefix: Some(_),
+            endpoint: Some(_),
+            allow_http: Some(_),
+            ca: Some(_),
+            credentials_file: Some(_),
+        } = gcs
+        else {
+            panic!("a key is missing in the example: {gcs:?}");
+        };
+        let FileAzure {
+            account: _,
+            container: _,
+            prefix: Some(_),
+            endpoint: Some(_),
+            allow_http: Some(_),
+            ca: Some(_),
+            account_key_file: Some(_),
+            account_key_env: Some(_),
+            account_key: None,
+        } = azure
+        else {
+            panic!("a key is missing in the example: {azure:?}");
+        };
+        let FileRedirect { mode: Some(_), networks: Some(_), min_size: Some(_), expiry: Some(_), endpoint: Some(_) } =
+            redirect
+        else {
+            panic!("a key is missing in the example: {redirect:?}");
+        };
+    }
+
+    /// `# key = value`, `# [table]` and `# [[table]]` are commented out; every other comment is prose.
     fn uncommented(line: &str) -> &str {
-        let is_table = |rest: &str| rest.starts_with("[[") && rest.ends_with("]]");
+        let is_table = |rest: &str| rest.starts_with('[') && rest.ends_with(']');
         let is_setting = |rest: &str| rest.split_once(" = ").is_some_and(|(key, _)| is_key(key));
         match line.strip_prefix("# ").filter(|rest| is_table(rest) || is_setting(rest)) {
             Some(rest) => rest,
@@ -243,6 +303,6 @@ mod tests {
     }
 
     fn is_key(text: &str) -> bool {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
     }
 }

@@ -5,6 +5,7 @@
 //! | `flags.rs` `file.rs` | what was typed: the command line, the configuration file |
 //! | `span.rs` `size.rs` `log_format.rs` | durations, sizes and log formats as people write them |
 //! | `named.rs` | upstreams as an operator names them, passwords included |
+//! | `storage.rs` | where blobs are kept, as an operator says it |
 //! | `connections.rs` | connections to single hosts, their certificates read and checked |
 //! | `settings.rs` | flags over file over defaults, all checked; pure but for the files it reads |
 //! | `listen.rs` | the listeners, bound before any state is touched |
@@ -32,6 +33,7 @@ mod signals;
 mod size;
 mod span;
 mod start;
+mod storage;
 
 use std::ffi::OsString;
 use std::fmt;

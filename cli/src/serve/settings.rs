@@ -22,6 +22,7 @@ use super::log_format::LogFormat;
 use super::named::{self, Defaults, NamedError, NamedUpstream};
 use super::size::Size;
 use super::span::Span;
+use super::storage::{self, StorageSettings, StorageSettingsError};
 
 /// The environment variable with the admin token.
 pub(crate) const ADMIN_TOKEN_VARIABLE: &str = "ROADSTEAD_ADMIN_TOKEN";
@@ -33,6 +34,8 @@ const ADMIN_LISTEN: &str = "127.0.0.1:8081";
 /// The one that the first start creates.
 const MIRROR_REGISTRY: u64 = 1;
 const DATA_DIR: &str = "./roadstead-data";
+/// Where in it uploads to a bucket are remembered.
+const UPLOADS: &str = "uploads";
 /// A token is kept as a plain hash, which is enough for long random ones only; a shorter one is reported.
 pub(crate) const TOKEN_LENGTH_ADVISED: usize = 20;
 /// Far beyond any token; stops a file from becoming one by accident.
@@ -63,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// How long running pulls may go on after the stop signal.
     pub(crate) drain_timeout: Duration,
+    /// Where blobs are kept, and who is sent there.
+    pub(crate) storage: StorageSettings,
     /// Memory for blobs, in bytes.
     pub(crate) blob_memory: u64,
     /// Memory for manifests, in bytes.
@@ -91,6 +96,9 @@ pub(crate) enum SettingsError {
     /// The upstreams.
     #[error(transparent)]
     Upstreams(#[from] NamedError),
+    /// Where blobs are kept.
+    #[error(transparent)]
+    Storage(#[from] StorageSettingsError),
     /// Two listeners on one address.
     #[error("--listen and --admin-listen are both {0}; give --admin-listen another port, or 0 for a free one")]
     SameAddress(SocketAddr),
@@ -140,10 +148,12 @@ pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>)
     let named = named::choose(&flags.upstreams, in_file, &defaults)?;
     let upstreams_named = named.is_some();
 
+    let data_dir = flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR));
     let settings = Settings {
+        storage: storage::resolve(file.storage, data_dir.join(UPLOADS), &variable)?,
         listen: flags.listen.or(file.listen).unwrap_or_else(|| known_address(LISTEN)),
         admin_listen: flags.admin_listen.or(file.admin_listen).unwrap_or_else(|| known_address(ADMIN_LISTEN)),
-        data_dir: flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        data_dir,
         upstreams: named.unwrap_or_else(|| named::built_in(validity)),
         upstreams_named,
         mirror_registry: Some(flags.mirror_registry.or(file.mirror_registry).unwrap_or(MIRROR_REGISTRY))
@@ -220,6 +230,7 @@ impl fmt::Display for Settings {
         if let Some(file) = &self.upstream_ca {
             writeln!(f, "  upstream_ca      {}", file.path.display())?;
         }
+        write!(f, "{}", self.storage)?;
         for (scheme, proxy) in [("https", &self.proxies.https), ("http", &self.proxies.http)] {
             if let Some(proxy) = proxy {
                 writeln!(f, "  {scheme:<5} through    {proxy}")?;

@@ -16,6 +16,9 @@ use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::meta::{Consistency, MetaError, MetaStore};
 use roadstead_proto::state::command::{Command, PutToken};
+use roadstead_storage::cloud::capabilities::Answer;
+use roadstead_storage::config::Backend;
+use roadstead_storage::open::Opened;
 
 use super::Plan;
 use super::admin_token::{self, AdminToken, AdminTokenError};
@@ -56,6 +59,12 @@ pub(crate) enum StartError {
     /// The blobs.
     #[error("the stored blobs cannot be opened")]
     Storage(#[from] roadstead_storage::open::OpenError),
+    /// Clients would be sent to where they get nothing.
+    #[error(
+        "[storage.redirect] sends clients to the object store, and a URL that was signed for it did not work from here; set \
+         mode = \"never\", or give credentials that may sign"
+    )]
+    NoSignedUrls,
     /// The metadata gave no answer, or refused.
     #[error("the configuration cannot be read or written")]
     Metadata(#[from] MetaError),
@@ -88,16 +97,22 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
 
     let node_config = roadstead_node::Config::alone(directory.node());
     let node_components = roadstead_node::Components { clock: clock.clone(), ..Default::default() };
-    let storage_config = roadstead_storage::config::Config {
+    let mut storage_config = roadstead_storage::config::Config {
         memory_bytes: settings.blob_memory,
         ..roadstead_storage::config::Config::local(directory.blobs())
     };
+    if let Some(bucket) = &settings.storage.bucket {
+        storage_config.backend = Backend::Cloud(Box::new(bucket.clone()));
+    }
     let meter = telemetry.meter();
-    let (node, store) = tokio::join!(
+    let (node, storage) = tokio::join!(
         async { Ok::<_, StartError>(Node::start(node_config, node_components).await?) },
         roadstead_storage::open(&storage_config, &meter),
     );
-    let (node, store) = (node?, store?);
+    let (node, storage) = (node?, storage?);
+    if settings.storage.redirects.is_some() && signs_no_urls(&storage) {
+        return Err(StartError::NoSignedUrls);
+    }
     node.ready().await?;
     let meta = node.meta();
 
@@ -109,6 +124,7 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
         anonymous_pull,
         mirror_registry: settings.mirror_registry,
         manifest_memory: settings.manifest_memory,
+        redirects: settings.storage.redirects.clone(),
         spool_dir: directory.spool(),
         drain_timeout: settings.drain_timeout,
     };
@@ -116,7 +132,7 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
     let components = Components {
         meta: meta.clone(),
         leases: meta,
-        store,
+        store: storage.store,
         exchange: Arc::new(exchange),
         clock,
         keyring: configured.keyring,
@@ -124,6 +140,11 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
     };
     let gateway = Gateway::start(config, components).await?;
     Ok(Started { node, gateway, banner, directory })
+}
+
+/// A client that is sent to such a store gets nothing.
+fn signs_no_urls(storage: &Opened) -> bool {
+    storage.capabilities.is_some_and(|capabilities| capabilities.signed_urls != Answer::Yes)
 }
 
 /// What the metadata holds once it is configured, and the secrets that go with it.

@@ -60,11 +60,11 @@ pub struct Source {
     pub size: Option<u64>,
     /// How it came about.
     pub status: CacheStatus,
-    origin: ByteOrigin,
+    pub(super) origin: ByteOrigin,
 }
 
 #[derive(Debug, Clone)]
-enum ByteOrigin {
+pub(super) enum ByteOrigin {
     Stored(BlobLocation),
     Fill(Arc<Fill>),
 }
@@ -307,7 +307,11 @@ impl Blobs {
             ByteOrigin::Stored(location) => match self.tools.store.get(&location.key, location.size, range).await {
                 Ok(bytes) => Ok(self.watched(location.key, bytes)),
                 Err(error) => {
-                    warn!(object = %location.key, %error, "a recorded object cannot be read");
+                    warn!(
+                        object = %location.key,
+                        error = &error as &dyn std::error::Error,
+                        "a recorded object cannot be read"
+                    );
                     self.distrust(location.key, &error).await;
                     Err(Lost { object: location.key.token })
                 }

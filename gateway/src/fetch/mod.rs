@@ -8,6 +8,7 @@
 //! | `lead` | the task behind it |
 //! | `record` | what becomes of a download: upload, commit, metadata |
 //! | [`manifests`] | manifests: small, in memory, fetched whole |
+//! | `presign` | URLs of the object store for bytes that are there |
 //! | [`spool`] | append-only bytes that many readers follow |
 //! | [`error`] | what a fetch can end in |
 
@@ -17,6 +18,7 @@ mod fill;
 mod intake;
 mod lead;
 pub mod manifests;
+mod presign;
 mod record;
 pub mod spool;
 

@@ -1,5 +1,7 @@
 //! GET and HEAD of a blob, whole or in part.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{IF_RANGE, RANGE};
@@ -11,7 +13,8 @@ use roadstead_proto::domain::media::OCTET_STREAM;
 
 use super::error::{PullError, What};
 use super::range::{self, Wanted};
-use super::respond::{Head, accept_ranges, not_modified, respond, stream, unchanged};
+use super::redirect::{self, Asked};
+use super::respond::{Head, accept_ranges, not_modified, redirected, respond, stream, unchanged};
 use super::{Answered, Puller, name_of};
 use crate::cache_status::CacheStatus;
 use crate::fetch::blobs::Source;
@@ -22,14 +25,23 @@ use crate::policy::Permit;
 /// Attempts to open a blob: what is recorded, and once more past an object that could not be read.
 const ATTEMPTS: usize = 2;
 
+/// What a request for a blob says besides which.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    /// Where it came from.
+    pub(super) client: Option<IpAddr>,
+}
+
 impl Puller {
     pub(super) async fn blob(
         &self,
         permit: &Permit,
         digest: &Digest,
-        method: &Method,
-        headers: &HeaderMap,
+        asking: Asking<'_>,
     ) -> Result<Answered, PullError> {
+        let Asking { method, headers, .. } = asking;
         let failed = |error| PullError::Fetch {
             what: What::Blob,
             name: name_of(permit, &Reference::Digest(*digest)),
@@ -52,16 +64,15 @@ impl Puller {
                 return Ok(Answered { response, cache: source.status.label() });
             }
             let range = self.range(headers, &labels, &source)?;
+            if let Some(redirected) = self.redirected(permit, digest, &source, asking).await {
+                return Ok(redirected);
+            }
             let bytes = range.clone().unwrap_or(0..source.size.unwrap_or(u64::MAX));
             let expected = source.size.map(|_| bytes.end - bytes.start);
             match self.blobs.open(&source, bytes).await {
                 Ok(bytes) => {
                     let label = source.status.label();
-                    self.usage.touch(&EntryRef {
-                        upstream: source.upstream,
-                        repository: permit.repository().clone(),
-                        reference: Reference::Digest(*digest),
-                    });
+                    self.touch(permit, digest, &source);
                     let body = stream(bytes, expected, label, self.metrics.clone());
                     let response: Response = respond(&head(&labels, source.status, source.size, range), body);
                     return Ok(Answered { response: accept_ranges(response), cache: label });
@@ -70,6 +81,30 @@ impl Puller {
             }
         }
         Err(failed(FetchError::Abandoned))
+    }
+
+    fn touch(&self, permit: &Permit, digest: &Digest, source: &Source) {
+        self.usage.touch(&EntryRef {
+            upstream: source.upstream,
+            repository: permit.repository().clone(),
+            reference: Reference::Digest(*digest),
+        });
+    }
+
+    /// The way to the object store, where this client is to take it and the bytes are there.
+    async fn redirected(
+        &self,
+        permit: &Permit,
+        digest: &Digest,
+        source: &Source,
+        asking: Asking<'_>,
+    ) -> Option<Answered> {
+        let asked = Asked { method: asking.method, client: asking.client, size: source.size };
+        let rules = redirect::decide(self.redirects.as_ref(), asked)?;
+        let url = self.blobs.presign(source, rules.expiry).await?;
+        let response = redirected(&head(&Labels::of(digest), source.status, None, None), &url)?;
+        self.touch(permit, digest, source);
+        Some(Answered { response, cache: source.status.label() })
     }
 
     fn range(

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`route`] | the request line (pure) |
 //! | [`range`] | `Range` (pure) |
+//! | `redirect` | whether a client is sent to the object store (pure) |
 //! | `manifest`, `blob`, `tags`, `referrers` | one operation each |
 //! | `respond` | headers and bodies of answers |
 //! | `error` | what a failed pull looks like from outside |
@@ -12,6 +13,7 @@ mod blob;
 mod error;
 mod manifest;
 pub mod range;
+mod redirect;
 mod referrers;
 mod respond;
 pub mod route;
@@ -30,6 +32,8 @@ use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use crate::auth::{self, Principal};
 use crate::cache_status::CacheStatus;
+use crate::client_address::ClientAddress;
+use crate::config::Redirects;
 use crate::fetch::blobs::Blobs;
 use crate::listing::Lister;
 use crate::meta::snapshot::{Snapshot, Snapshots};
@@ -37,6 +41,7 @@ use crate::metrics::Metrics;
 use crate::policy::{self, Denied, Permit, Wanted};
 use crate::resolve::Resolver;
 use crate::usage::UsageLog;
+use blob::Asking;
 use error::{PullError, render};
 use route::{Operation, Pull, PullRequest};
 
@@ -53,6 +58,7 @@ pub struct Puller {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) anonymous_pull: bool,
+    pub(crate) redirects: Option<Redirects>,
     /// The registry of the bare `/v2/<name>`.
     pub(crate) mirror_registry: Option<RegistryId>,
 }
@@ -130,7 +136,10 @@ impl Puller {
     async fn operate(&self, pull: &Pull, permit: &Permit, head: &Parts) -> Result<Answered, PullError> {
         match &pull.operation {
             Operation::Manifest(reference) => self.manifest(permit, reference, &head.method, &head.headers).await,
-            Operation::Blob(digest) => self.blob(permit, digest, &head.method, &head.headers).await,
+            Operation::Blob(digest) => {
+                let client = head.extensions.get().map(|ClientAddress(ip)| *ip);
+                self.blob(permit, digest, Asking { method: &head.method, headers: &head.headers, client }).await
+            }
             Operation::Tags(page) => self.tags(permit, page, head.uri.path()).await,
             Operation::Referrers { subject, artifact_type } => {
                 self.referrers(permit, subject, artifact_type.as_deref()).await

@@ -4,8 +4,11 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use roadstead_storage::blob::SignedUrl;
 use tracing::warn;
 
 use crate::cache_status::CacheStatus;
@@ -107,6 +110,20 @@ pub(super) fn unchanged(head: &Head<'_>) -> Response {
     response.headers_mut().remove(CONTENT_RANGE);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response
+}
+
+/// 307 to the object store. Never kept by anybody: the URL ends soon, and is a right. `None` where it is no header.
+pub(super) fn redirected(head: &Head<'_>, url: &SignedUrl) -> Option<Response> {
+    let mut location = HeaderValue::from_str(url.expose()).ok()?;
+    location.set_sensitive(true);
+    let mut response = respond(head, Body::empty());
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    headers.insert(CONTENT_LENGTH, 0.into());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(LOCATION, location);
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    Some(response)
 }
 
 /// `/v2/`: this is a registry.

@@ -4,7 +4,18 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, from the bottom. Siblings on one level do not look at each other, but for those named in `ALLOWED`.
 const LEVELS: &[&[&str]] = &[
-    &["config", "metrics", "telemetry", "seal", "manifest", "namespace", "labels", "cache_status", "flight"],
+    &[
+        "config",
+        "metrics",
+        "telemetry",
+        "seal",
+        "manifest",
+        "namespace",
+        "labels",
+        "cache_status",
+        "flight",
+        "client_address",
+    ],
     &["meta"],
     &["auth", "upstream", "lease", "catalog", "usage"],
     &["policy"],

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use reqwest::{Method, StatusCode};
-use roadstead_gateway::config::Config;
+use roadstead_gateway::config::{Config, Redirects};
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::Telemetry;
 use roadstead_gateway::upstream::ReqwestExchange;
@@ -25,6 +25,7 @@ use roadstead_proto::meta::memory::InMemoryMeta;
 use roadstead_proto::meta::{Consistency, MetaStore as _};
 use roadstead_proto::state::command::{Bootstrap, Command};
 use roadstead_proto::state::read::ContentQuery;
+use roadstead_storage::testing::signing::SigningStore;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -43,6 +44,9 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     settings: Vec<UpstreamSettings>,
     anonymous: bool,
+    redirects: Option<Redirects>,
+    /// Whether the store has URLs for its objects.
+    signing: bool,
     pub(crate) mirror: Option<RegistryId>,
     transport: Transport,
     client: reqwest::Client,
@@ -117,9 +121,11 @@ impl World {
             folder: TempDir::new().unwrap(),
             settings,
             anonymous: true,
+            redirects: None,
+            signing: false,
             mirror: Some(RegistryId(1)),
             transport: Transport::default(),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: client(),
             running: None,
         }
     }
@@ -152,10 +158,11 @@ impl World {
     async fn start_gateway(&mut self) {
         let telemetry = Telemetry::new().unwrap();
         let storage = roadstead_storage::config::Config::local(self.folder.path().join("blobs"));
+        let store = roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap().store;
         let components = Components {
             meta: Arc::clone(&self.meta) as Arc<_>,
             leases: Arc::clone(&self.meta) as Arc<_>,
-            store: roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap(),
+            store: if self.signing { SigningStore::new(store) } else { store },
             exchange: Arc::new(ReqwestExchange::new(&self.transport).unwrap()),
             clock: Arc::clone(&self.clock) as Arc<_>,
             keyring: Keyring::from_hex(KEY).unwrap(),
@@ -168,6 +175,7 @@ impl World {
             mirror_registry: self.mirror,
             manifest_memory: 1 << 20,
             spool_dir: self.folder.path().join("spool"),
+            redirects: self.redirects.clone(),
             drain_timeout: SOON,
         };
         let gateway = Gateway::start(config, components).await.unwrap();
@@ -183,7 +191,7 @@ impl World {
     /// Drains the gateway: what it is doing is done, and recorded, when this returns.
     pub(crate) async fn stop(&mut self) {
         // Idle connections of ours would only be waited for.
-        self.client = reqwest::Client::builder().no_proxy().build().unwrap();
+        self.client = client();
         let running = self.running.take().unwrap();
         running.stop.cancel();
         tokio::time::timeout(SOON, running.served).await.expect("the gateway drains").unwrap();
@@ -193,6 +201,20 @@ impl World {
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
         self.start_gateway().await;
+    }
+
+    /// The same by other rules, over a store that has URLs for its objects.
+    pub(crate) async fn redirecting(mut self, redirects: Option<Redirects>) -> Self {
+        (self.redirects, self.signing) = (redirects, true);
+        self.restart().await;
+        self
+    }
+
+    /// The same over a store that has none.
+    pub(crate) async fn unsigned(mut self) -> Self {
+        self.signing = false;
+        self.restart().await;
+        self
     }
 
     /// Starts a stopped gateway again.
@@ -302,6 +324,11 @@ impl World {
             password: keyring.seal(&password).unwrap(),
         }
     }
+}
+
+/// Takes answers as they are: what redirects lead to is the test's to ask.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
 /// Asks until it is so; each time others have had their turn.

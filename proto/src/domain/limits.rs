@@ -113,6 +113,31 @@ pub const FILL_RESUME_BACKOFF: Duration = Duration::from_millis(100);
 /// Longest such pause.
 pub const FILL_RESUME_BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+/// TCP and TLS to an object store. It is near: what takes longer is away.
+pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest silence of an object store, before its answer or inside it. Idle, never total: bodies go at a client's pace.
+/// A part of 8 MiB has to be sent within it, which needs 2.3 Mbit/s.
+pub const STORE_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Retries of a request to an object store that failed on its way or was answered with 5xx.
+pub const STORE_RETRIES_MAX: usize = 3;
+/// No retry begins later than this after the first attempt: behind a read stands a client that gives up after 30 s
+/// without headers, and an upstream that can be asked instead.
+pub const STORE_RETRY_WINDOW: Duration = Duration::from_secs(8);
+/// Most parts of one upload (S3, GCS; Azure takes 50,000).
+pub const STORE_UPLOAD_PARTS_MAX: u64 = 10_000;
+/// Uploads of a killed process that are aborted at the same time.
+pub const STORE_ABORTS_AT_ONCE: usize = 8;
+
+/// Smallest blob that clients are sent to the object store for, unless configured: below, the extra request costs more
+/// than the bytes.
+pub const REDIRECT_MIN_SIZE_DEFAULT: u64 = 16 * 1024 * 1024;
+/// How long a signed URL works, unless configured. It has to be followed within it; a transfer that began goes on.
+pub const REDIRECT_EXPIRY_DEFAULT: Duration = Duration::from_secs(5 * 60);
+/// Shortest expiry: clocks differ, and a client may wait for a free connection.
+pub const REDIRECT_EXPIRY_MIN: Duration = Duration::from_secs(10);
+/// Longest expiry: S3 signs for seven days at most; a URL that leaks should be of no use by then.
+pub const REDIRECT_EXPIRY_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// Validity of a tag unless configured (management contract: 24 h).
 pub const TAG_VALIDITY_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// How long after its validity a tag is served while its upstream fails.

@@ -9,8 +9,10 @@
 //! | `read` | get: checked blocks, trimmed to the range |
 //! | `pool` | buffers of one block, used again |
 //! | `list` | listings |
+//! | `answer` | errors of cloud stores in one line, and what to do about them |
 //! | `tier` | [`ObjectTier`]: the trait over the above |
 
+mod answer;
 mod list;
 mod local;
 mod pool;
@@ -21,5 +23,6 @@ mod write;
 mod writers;
 
 pub use local::LocalError;
+pub(crate) use tier::{Bucket, advised, without_object};
 pub use tier::{ObjectTier, OpenError, Options};
 pub use upload::UploadLog;

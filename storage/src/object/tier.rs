@@ -5,22 +5,25 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use object_store::multipart::MultipartStore;
+use object_store::signer::{Method, Signer};
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use roadstead_proto::domain::entry::ObjectKey;
-use roadstead_proto::domain::limits::BLOB_MAX_BYTES;
+use roadstead_proto::domain::limits::{BLOB_MAX_BYTES, STORE_UPLOAD_PARTS_MAX};
 use tokio::sync::Semaphore;
 
+use super::answer::{Answer, advice};
 use super::local::{LocalDirectory, LocalError};
 use super::pool::Pool;
 use super::upload::{UploadLog, Uploads};
 use super::writers::Writers;
 use super::{list, read, write};
-use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat};
-use crate::error::{CutShort, Operation, Rejection, StorageError};
+use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, SignedUrl, Stat};
+use crate::error::{Cause, CutShort, Operation, Rejection, StorageError};
 use crate::key;
 use crate::memory::ChecksumMemory;
 use crate::staged::Staged;
@@ -52,8 +55,21 @@ impl Options {
 
     /// For a cloud store: every part but the last is of the same size and at least 5 MiB (S3, R2), and each is a request.
     pub fn cloud(upload_bytes: u64, checksum_bytes: u64) -> Self {
-        Self { part_bytes: 8 << 20, parts_in_flight: 3, ..Self::local(upload_bytes, checksum_bytes) }
+        let part_bytes = 8 << 20;
+        // Parts are of one size (R2) and their number is limited, so that larger objects pass through unstored.
+        let object_bytes = BLOB_MAX_BYTES.min(part_bytes as u64 * STORE_UPLOAD_PARTS_MAX);
+        Self { part_bytes, parts_in_flight: 3, object_bytes, ..Self::local(upload_bytes, checksum_bytes) }
     }
+}
+
+/// A bucket as this tier uses it; its names are without any prefix.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    /// Uploads by ids that outlive the process. Azure has none: what an upload leaves there is gone after a week.
+    pub(crate) uploads: Option<Arc<dyn MultipartStore>>,
+    /// Signs for the endpoint that clients know.
+    pub(crate) signer: Arc<dyn Signer>,
 }
 
 /// Objects in an object store.
@@ -65,6 +81,8 @@ pub struct ObjectTier {
 pub(super) struct Inner {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) uploads: Uploads,
+    /// Makes URLs that clients read objects by.
+    signer: Option<Arc<dyn Signer>>,
     pub(super) local: Option<Arc<LocalDirectory>>,
     pub(super) options: Options,
     pub(super) checksums: ChecksumMemory,
@@ -81,7 +99,7 @@ pub enum OpenError {
     #[error(transparent)]
     Local(#[from] LocalError),
     /// The store did not answer, or refused.
-    #[error("the store could not be opened")]
+    #[error("the store could not be opened{}", advised(.0))]
     Store(#[from] StorageError),
     /// The store was written by a release that this one does not understand.
     #[error("the store has layout {found:?}, this release reads {MARKER_TEXT:?}")]
@@ -97,27 +115,39 @@ impl ObjectTier {
         let path = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || LocalDirectory::open(&path)).await;
         let (directory, store) = opened.map_err(|_| StorageError::unavailable(Operation::Probe, CutShort))??;
-        Self::open(Arc::new(store), Uploads::Handles, Some(Arc::new(directory)), options).await
+        Self::open(Arc::new(store), Uploads::Handles, None, Some(Arc::new(directory)), options).await
     }
 
     /// Over any store whose uploads clean up after themselves when they are dropped.
     pub async fn open_store(store: Arc<dyn ObjectStore>, options: Options) -> Result<Self, OpenError> {
-        Self::open(store, Uploads::Handles, None, options).await
+        Self::open(store, Uploads::Handles, None, None, options).await
     }
 
-    /// Over a store that keeps the parts of dead uploads: their ids go to `log` before the first part.
+    /// Over a store that keeps the parts of dead uploads: their ids go to `log` before the first part, and what it knows
+    /// of an earlier process is aborted.
     pub async fn open_cloud<S: ObjectStore + MultipartStore>(
         store: Arc<S>,
         log: Arc<dyn UploadLog>,
         options: Options,
     ) -> Result<Self, OpenError> {
         let uploads = Uploads::Known { store: Arc::clone(&store) as Arc<dyn MultipartStore>, log };
-        Self::open(store, uploads, None, options).await
+        Self::open(store, uploads, None, None, options).await
+    }
+
+    /// Over a bucket.
+    pub(crate) async fn open_bucket(
+        bucket: Bucket,
+        log: Arc<dyn UploadLog>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let uploads = bucket.uploads.map_or(Uploads::Handles, |store| Uploads::Known { store, log });
+        Self::open(bucket.objects, uploads, Some(bucket.signer), None, options).await
     }
 
     async fn open(
         store: Arc<dyn ObjectStore>,
         uploads: Uploads,
+        signer: Option<Arc<dyn Signer>>,
         local: Option<Arc<LocalDirectory>>,
         options: Options,
     ) -> Result<Self, OpenError> {
@@ -125,6 +155,7 @@ impl ObjectTier {
         let inner = Inner {
             store,
             uploads,
+            signer,
             local,
             options,
             checksums: ChecksumMemory::new(options.checksum_bytes),
@@ -133,6 +164,10 @@ impl ObjectTier {
             writers: Arc::default(),
         };
         inner.mark().await?;
+        let aborted = inner.uploads.abort_left().await;
+        if aborted > 0 {
+            tracing::info!(aborted, "aborted the uploads that an earlier process left in the store");
+        }
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -175,12 +210,19 @@ impl BlobStore for ObjectTier {
         list::list(Arc::clone(&self.inner), scope)
     }
 
+    async fn presign(&self, key: &ObjectKey, ttl: Duration) -> Result<Option<SignedUrl>, StorageError> {
+        let Some(signer) = &self.inner.signer else { return Ok(None) };
+        let signed = signer.signed_url(Method::GET, &key::object_path(key), ttl).await;
+        signed.map(|url| Some(SignedUrl::new(url))).map_err(|error| without_object(Operation::Presign, error))
+    }
+
     async fn probe(&self) -> Result<(), StorageError> {
         let answer = async {
-            self.inner.store.head(&key::MARKER.into()).await?;
-            self.inner.store.put(&key::PROBE.into(), MARKER_TEXT.into()).await
+            self.inner.present(Operation::Probe).await?;
+            let put = self.inner.store.put(&key::PROBE.into(), MARKER_TEXT.into()).await;
+            put.map(drop).map_err(|error| without_object(Operation::Probe, error))
         };
-        answer.await.map(drop).map_err(|error| without_object(Operation::Probe, error))
+        answer.await
     }
 }
 
@@ -222,8 +264,11 @@ impl Inner {
     }
 
     pub(super) async fn present(&self, operation: Operation) -> Result<(), StorageError> {
-        let marker = self.store.head(&key::MARKER.into()).await;
-        marker.map(drop).map_err(|error| without_object(operation, error))
+        match self.store.head(&key::MARKER.into()).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { .. }) => Err(StorageError::unavailable(operation, MarkerGone)),
+            Err(error) => Err(without_object(operation, error)),
+        }
     }
 
     /// Object first, checksums last: a visible object always has its checksums.
@@ -246,6 +291,20 @@ impl Inner {
     }
 }
 
+/// The store answers, and is not the one that was opened.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the store has no `{marker}` any more, so its bucket or directory was emptied, removed or unmounted: bring it back, or \
+     start again to go on with an empty one",
+    marker = key::MARKER
+)]
+struct MarkerGone;
+
+/// What to do about an error, as the end of a sentence.
+pub(crate) fn advised(error: &(dyn std::error::Error + 'static)) -> String {
+    advice(error).map(|advice| format!(": {advice}")).unwrap_or_default()
+}
+
 /// The store's errors in our words. "Refused" is what the store said, "unavailable" is everything else.
 pub(super) fn translate(operation: Operation, key: &ObjectKey, error: object_store::Error) -> StorageError {
     if matches!(error, object_store::Error::NotFound { .. }) {
@@ -261,7 +320,7 @@ pub(super) fn of_file(operation: Operation, error: std::io::Error) -> StorageErr
 }
 
 /// The same where no object is asked for: then "not found" means that the store is not itself.
-pub(super) fn without_object(operation: Operation, error: object_store::Error) -> StorageError {
+pub(crate) fn without_object(operation: Operation, error: object_store::Error) -> StorageError {
     use object_store::Error as E;
     let refused = match &error {
         E::PermissionDenied { .. }
@@ -282,10 +341,14 @@ pub(super) fn without_object(operation: Operation, error: object_store::Error) -
             )
         }),
     };
+    let cause: Cause = match Answer::in_error(&error) {
+        Some(answer) => Arc::new(answer),
+        None => Arc::new(error),
+    };
     if refused {
-        StorageError::Rejected { operation, source: Rejection::Refused(Arc::new(error)) }
+        StorageError::Rejected { operation, source: Rejection::Refused(cause) }
     } else {
-        StorageError::unavailable(operation, error)
+        StorageError::Unavailable { operation, source: cause }
     }
 }
 
@@ -303,7 +366,8 @@ fn io_kind(error: &object_store::Error) -> Option<ErrorKind> {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Objects")
-            .field("store", &self.store)
+            // By its name: what else it would show of itself is not ours to judge.
+            .field("store", &format_args!("{}", self.store))
             .field("uploads", &self.uploads)
             .field("options", &self.options)
             .finish_non_exhaustive()

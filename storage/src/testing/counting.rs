@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::ObjectKey;
 
-use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat};
+use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, SignedUrl, Stat};
 use crate::error::{Operation, StorageError};
 use crate::staged::Staged;
 
@@ -77,6 +78,11 @@ impl BlobStore for CountingStore {
 
     fn list(&self, scope: Scope) -> BoxStream<'static, Result<Listed, StorageError>> {
         self.inner.list(scope)
+    }
+
+    async fn presign(&self, key: &ObjectKey, ttl: Duration) -> Result<Option<SignedUrl>, StorageError> {
+        self.count(Operation::Presign, key);
+        self.inner.presign(key, ttl).await
     }
 
     async fn probe(&self) -> Result<(), StorageError> {

@@ -48,6 +48,7 @@ pub enum Op {
     Begin,
     Part,
     Complete,
+    Abort,
     Delete,
     List,
 }
@@ -139,7 +140,7 @@ impl FaultyStore {
 
     /// Adds an outage: no operation is answered.
     pub fn fail_everything(&self) {
-        for op in [Op::Head, Op::Get, Op::Put, Op::Begin, Op::Part, Op::Complete, Op::Delete, Op::List] {
+        for op in [Op::Head, Op::Get, Op::Put, Op::Begin, Op::Part, Op::Complete, Op::Abort, Op::Delete, Op::List] {
             self.fail(op, When::Always, FaultKind::Unavailable);
         }
     }
@@ -310,7 +311,8 @@ impl MultipartStore for FaultyStore {
     }
 
     async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
-        self.uploads().abort_multipart(path, id).await
+        let fault = self.faults.before(Op::Abort, path).await?;
+        answer(fault, self.uploads().abort_multipart(path, id).await)
     }
 }
 

@@ -5,6 +5,7 @@
 //! | [`suite`] | the promises of [`crate::blob::BlobStore`], one test function each |
 //! | [`faulty`] | an object store that fails as it is told |
 //! | [`gate`] | a place where work stops until the test opens it |
+//! | [`signing`] | a store that has URLs for its objects |
 //! | [`counting`] | counts calls per digest |
 //! | [`sample`] | bodies and their keys |
 
@@ -14,4 +15,5 @@ pub mod counting;
 pub mod faulty;
 pub mod gate;
 pub mod sample;
+pub mod signing;
 pub mod suite;

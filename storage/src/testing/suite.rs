@@ -4,6 +4,7 @@
 //!
 //! ```ignore
 //! roadstead_storage::conformance!(local, crate::stores::local);
+//! roadstead_storage::conformance!(remote, crate::stores::remote, if crate::stores::is_remote_there);
 //! ```
 
 use std::any::Any;
@@ -34,11 +35,19 @@ pub struct Subject {
 /// Makes a subject.
 pub type Factory = fn() -> BoxFuture<'static, Subject>;
 
+/// A store that needs nothing from outside.
+pub fn always() -> bool {
+    true
+}
+
 /// Declares a module with one test per promise.
 #[macro_export]
 macro_rules! conformance {
     ($module:ident, $factory:expr) => {
-        $crate::conformance!(@each $module, $factory,
+        $crate::conformance!($module, $factory, if $crate::testing::suite::always);
+    };
+    ($module:ident, $factory:expr, if $available:expr) => {
+        $crate::conformance!(@each $module, $factory, $available,
             what_was_put_is_read_back,
             both_algorithms_are_stored,
             ranges_are_exact,
@@ -62,12 +71,14 @@ macro_rules! conformance {
             probe_answers,
         );
     };
-    (@each $module:ident, $factory:expr, $($promise:ident,)*) => {
+    (@each $module:ident, $factory:expr, $available:expr, $($promise:ident,)*) => {
         mod $module {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $promise() {
-                    $crate::testing::suite::$promise($factory).await;
+                    if $available() {
+                        $crate::testing::suite::$promise($factory).await;
+                    }
                 }
             )*
         }

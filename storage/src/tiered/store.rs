@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -12,7 +13,7 @@ use roadstead_proto::domain::entry::ObjectKey;
 use super::budget::Budget;
 use super::loader::{Blob, Loader};
 use super::reader::Reader;
-use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, Stat, check_range};
+use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, SignedUrl, Stat, check_range};
 use crate::error::StorageError;
 use crate::memory::ChunkMemory;
 use crate::metrics::MemoryMetrics;
@@ -107,6 +108,10 @@ impl BlobStore for TieredStore {
 
     fn list(&self, scope: Scope) -> BoxStream<'static, Result<Listed, StorageError>> {
         self.loader.slow.list(scope)
+    }
+
+    async fn presign(&self, key: &ObjectKey, ttl: Duration) -> Result<Option<SignedUrl>, StorageError> {
+        self.loader.slow.presign(key, ttl).await
     }
 
     async fn probe(&self) -> Result<(), StorageError> {

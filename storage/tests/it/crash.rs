@@ -58,7 +58,7 @@ async fn a_start_clears_leftovers_and_nothing_else() {
         fs::write(dir.path().join("sha256").join(name), b"not ours").unwrap();
     }
 
-    let store = open(&Config::local(dir.path()), &meter()).await.unwrap();
+    let store = open(&Config::local(dir.path()), &meter()).await.unwrap().store;
     let expected: BTreeSet<_> = kept.into_iter().chain(yours.map(str::to_owned)).collect();
     assert_eq!(names(dir.path()), expected);
     assert!(!dir.path().join("roadstead-probe#1").exists());

@@ -56,7 +56,7 @@ async fn damage(store: &dyn BlobStore, sample: &Sample) -> StorageError {
 
 /// The object tier alone, and the whole stack, over one directory.
 async fn stores(dir: &Path) -> [Arc<dyn BlobStore>; 2] {
-    [Arc::new(tier_at(dir).await), open(&Config::local(dir), &meter()).await.unwrap()]
+    [Arc::new(tier_at(dir).await), open(&Config::local(dir), &meter()).await.unwrap().store]
 }
 
 async fn put(dir: &Path, len: usize, seed: u64) -> Sample {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod buckets;
+mod cloud;
 mod conformance;
 mod crash;
 mod damage;

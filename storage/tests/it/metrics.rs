@@ -37,7 +37,7 @@ async fn a_scrape_shows_what_memory_saved() {
     let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().unwrap();
     let provider = SdkMeterProvider::builder().with_reader(exporter).build();
     let dir = TempDir::new().unwrap();
-    let store = open(&Config::local(dir.path()), &provider.meter("roadstead")).await.unwrap();
+    let store = open(&Config::local(dir.path()), &provider.meter("roadstead")).await.unwrap().store;
 
     let sample = Sample::new(5 << 20, 1);
     sample.put(&*store).await;

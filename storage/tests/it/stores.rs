@@ -50,15 +50,27 @@ pub(crate) fn cloud_options() -> Options {
     Options { part_bytes: 5 << 20, ..Options::cloud(32 * MIB, MIB) }
 }
 
-/// Remembers every upload id.
+/// Remembers every upload id, and which of them are over.
 #[derive(Debug, Default)]
-pub(crate) struct Log(pub(crate) Mutex<Vec<(ObjectKey, String)>>);
+pub(crate) struct Log {
+    pub(crate) began: Mutex<Vec<(ObjectKey, String)>>,
+    pub(crate) ended: Mutex<Vec<(ObjectKey, String)>>,
+}
 
 #[async_trait]
 impl UploadLog for Log {
     async fn began(&self, key: &ObjectKey, upload: &str) -> Result<(), BodyError> {
-        self.0.lock().unwrap().push((*key, upload.to_owned()));
+        self.began.lock().unwrap().push((*key, upload.to_owned()));
         Ok(())
+    }
+
+    async fn ended(&self, key: &ObjectKey, upload: &str) {
+        self.ended.lock().unwrap().push((*key, upload.to_owned()));
+    }
+
+    async fn left(&self) -> Result<Vec<(ObjectKey, String)>, BodyError> {
+        let ended = self.ended.lock().unwrap();
+        Ok(self.began.lock().unwrap().iter().filter(|upload| !ended.contains(upload)).cloned().collect())
     }
 }
 
@@ -92,7 +104,7 @@ pub(crate) fn known_uploads() -> BoxFuture<'static, Subject> {
 pub(crate) fn whole_stack() -> BoxFuture<'static, Subject> {
     async {
         let dir = TempDir::new().unwrap();
-        let store = open(&Config::local(dir.path()), &meter()).await.unwrap();
+        let store = open(&Config::local(dir.path()), &meter()).await.unwrap().store;
         Subject { store, keep: Box::new(dir) }
     }
     .boxed()
@@ -103,7 +115,7 @@ pub(crate) fn stack_without_memory() -> BoxFuture<'static, Subject> {
     async {
         let dir = TempDir::new().unwrap();
         let config = Config { memory_bytes: 0, ..Config::local(dir.path()) };
-        Subject { store: open(&config, &meter()).await.unwrap(), keep: Box::new(dir) }
+        Subject { store: open(&config, &meter()).await.unwrap().store, keep: Box::new(dir) }
     }
     .boxed()
 }

@@ -260,7 +260,7 @@ async fn an_upload_id_is_logged_before_the_first_part() {
     let (store, log) = (Arc::new(InMemory::new()), Arc::new(Log::default()));
     let tier = ObjectTier::open_cloud(Arc::clone(&store), Arc::clone(&log) as _, cloud_options()).await.unwrap();
     Sample::new(100, 1).put(&tier).await;
-    assert!(log.0.lock().unwrap().is_empty(), "one put has no upload id");
+    assert!(log.began.lock().unwrap().is_empty(), "one put has no upload id");
 
     let sample = Sample::new(3 * (5 << 20) + 1, 2);
     let gate = Gate::default();
@@ -274,10 +274,10 @@ async fn an_upload_id_is_logged_before_the_first_part() {
     let (key, putting) = (sample.key, tier.clone());
     let put = tokio::spawn(async move { putting.put(&key, body).await });
     gate.arrival().await;
-    assert!(log.0.lock().unwrap().is_empty());
+    assert!(log.began.lock().unwrap().is_empty());
     gate.open();
     put.await.unwrap().unwrap();
-    assert_eq!(log.0.lock().unwrap().len(), 1);
+    assert_eq!(log.began.lock().unwrap().len(), 1);
     assert!(sample.read(&tier).await.unwrap() == sample.bytes);
 }
 
@@ -287,7 +287,7 @@ async fn a_broken_put_aborts_its_upload_by_its_id() {
     let tier = ObjectTier::open_cloud(Arc::clone(&store), Arc::clone(&log) as _, cloud_options()).await.unwrap();
     let sample = Sample::new(3 * (5 << 20), 1);
     tier.put(&sample.key, sample.broken_after(11 << 20)).await.unwrap_err();
-    let (key, id) = log.0.lock().unwrap().pop().unwrap();
+    let (key, id) = log.began.lock().unwrap().pop().unwrap();
     assert_eq!(key, sample.key);
     let path = Path::from(format!("sha256/{}.1", key.digest.hex()));
     assert!(store.put_part(&path, &id, 0, "late".into()).await.is_err(), "the upload is still there");
@@ -304,7 +304,7 @@ async fn a_failed_put_aborts_its_upload_by_its_id() {
         let sample = Sample::new(16 << 20, 1);
         faulty.fail(op, when, FaultKind::Unavailable);
         assert_eq!(tier.put(&sample.key, sample.body()).await.unwrap_err().kind(), Kind::Unavailable);
-        let (key, id) = log.0.lock().unwrap().pop().unwrap();
+        let (key, id) = log.began.lock().unwrap().pop().unwrap();
         let path = Path::from(format!("sha256/{}.1", key.digest.hex()));
         assert!(
             store.put_part(&path, &id, 0, "late".into()).await.is_err(),
@@ -329,9 +329,46 @@ async fn a_dropped_put_aborts_its_upload_by_its_id() {
         () = gate.arrival() => {}
     }
     tier.put(&sample.key, sample.broken_after(0)).await.unwrap_err();
-    let (key, id) = log.0.lock().unwrap().pop().unwrap();
+    let (key, id) = log.began.lock().unwrap().pop().unwrap();
     let path = Path::from(format!("sha256/{}.1", key.digest.hex()));
     assert!(store.put_part(&path, &id, 0, "late".into()).await.is_err(), "the upload is still there");
+}
+
+/// Completed or aborted: only what may still be there stays in the log.
+#[tokio::test]
+async fn the_log_hears_of_the_end_of_an_upload_and_only_of_that() {
+    let (store, log) = (Arc::new(InMemory::new()), Arc::new(Log::default()));
+    let faulty = FaultyStore::cloud(store);
+    let tier = ObjectTier::open_cloud(Arc::clone(&faulty), Arc::clone(&log) as _, cloud_options()).await.unwrap();
+    let sample = Sample::new(6 << 20, 1);
+    sample.put(&tier).await;
+    assert!(log.left().await.unwrap().is_empty(), "completed");
+    tier.put(&sample.key, sample.broken_after(6 << 20)).await.unwrap_err();
+    assert!(log.left().await.unwrap().is_empty(), "aborted");
+    faulty.fail(Op::Part, When::Always, FaultKind::Unavailable);
+    faulty.fail(Op::Abort, When::Always, FaultKind::Unavailable);
+    tier.put(&sample.key, sample.body()).await.unwrap_err();
+    assert_eq!(log.left().await.unwrap().len(), 1, "the store did not answer");
+}
+
+/// What a killed process leaves, its successor aborts; what it cannot abort, the next one does.
+#[tokio::test]
+async fn a_start_aborts_the_uploads_that_an_earlier_process_left() {
+    let (store, log) = (Arc::new(InMemory::new()), Arc::new(Log::default()));
+    let left = Sample::new(1, 1).key;
+    let path = Path::from(format!("sha256/{}.1", left.digest.hex()));
+    let id = store.create_multipart(&path).await.unwrap();
+    store.put_part(&path, &id, 0, "a part".into()).await.unwrap();
+    log.began(&left, &id).await.unwrap();
+
+    let faulty = FaultyStore::cloud(Arc::clone(&store));
+    faulty.fail(Op::Abort, When::Always, FaultKind::Unavailable);
+    ObjectTier::open_cloud(Arc::clone(&faulty), Arc::clone(&log) as _, cloud_options()).await.unwrap();
+    assert_eq!(log.left().await.unwrap().len(), 1, "nothing was aborted");
+    faulty.heal();
+    ObjectTier::open_cloud(faulty, Arc::clone(&log) as _, cloud_options()).await.unwrap();
+    assert_eq!(log.left().await.unwrap(), []);
+    assert!(store.put_part(&path, &id, 1, "late".into()).await.is_err(), "the upload is still there");
 }
 
 #[derive(Debug)]
@@ -341,6 +378,12 @@ struct Refusing;
 impl UploadLog for Refusing {
     async fn began(&self, _: &ObjectKey, _: &str) -> Result<(), BodyError> {
         Err("the lease is lost".into())
+    }
+
+    async fn ended(&self, _: &ObjectKey, _: &str) {}
+
+    async fn left(&self) -> Result<Vec<(ObjectKey, String)>, BodyError> {
+        Ok(Vec::new())
     }
 }
 
