@@ -15,8 +15,9 @@ use bytes::Bytes;
 use roadstead_proto::domain::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes per read from the file, and per item of a reader's stream.
-const READ_BYTES: u64 = 256 * 1024;
+/// Bytes per read from the file, and per item of a reader's stream. A client at a standstill holds one: five hundred of them
+/// hold 64 MiB.
+const READ_BYTES: u64 = 128 * 1024;
 /// What is kept in memory of a spool that is in a file: enough for whoever follows the writer.
 const WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 /// The spool's file could not be written or read.
