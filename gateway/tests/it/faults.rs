@@ -22,6 +22,63 @@ async fn a_wrong_body_never_ends_cleanly_and_is_not_stored() {
     assert!(world.metrics().await.contains("outcome=\"corrupt\""));
 }
 
+/// Files of the store that are neither its marker nor its lock, and of the spool folder.
+fn files(world: &World) -> Vec<String> {
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(world.folder.path().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    ["blobs/sha256", "blobs/sha512", "spool"].into_iter().flat_map(names).collect()
+}
+
+#[tokio::test]
+async fn a_large_body_is_in_one_file_from_its_first_batch_on() {
+    let world = World::start().await;
+    let image = Image::builder(20).layers(&[9_000_000]).build();
+    world.upstream().push("a", "x", &image);
+    let layer = image.layers()[0].digest();
+    let hex = layer.trim_start_matches("sha256:");
+    world.upstream().set_faults([Fault::new(Effect::Hang { after: 8_000_000 }).on(Kind::BlobGet)]);
+    let body = world.begin(&blob("a", layer)).await;
+    // What the file has by now is readable: the client gets it, and there is no second file.
+    let mut begun = world.send(reqwest::Method::GET, &world.url(&blob("a", layer)), &[]).await.unwrap();
+    let mut came = 0;
+    while came < 7_000_000 {
+        came += begun.chunk().await.unwrap().unwrap().len();
+    }
+    let under_way = files(&world);
+    assert_eq!(under_way.len(), 1, "{under_way:?}");
+    assert!(under_way[0].starts_with(hex) && under_way[0].ends_with("#0"), "{under_way:?}");
+    world.upstream().release();
+    assert_eq!(roadstead_loadtest::content::digest_of(&read(body).await.unwrap()), layer);
+    world.settle(layer).await;
+    let mut stored = files(&world);
+    stored.sort();
+    assert_eq!(stored.len(), 2, "the object and its checksums: {stored:?}");
+    assert!(stored[1] == format!("{}.crc", stored[0]), "{stored:?}");
+    let counters = world.upstream().counters();
+    assert_eq!((counters.blob_gets(layer), world.get(&blob("a", layer)).await.digest().as_str()), (1, layer));
+}
+
+#[tokio::test]
+async fn a_large_body_that_fails_leaves_no_file() {
+    let late = Fault::new(Effect::Truncate { after: 7_000_000 }).on(Kind::BlobGet).times(1);
+    let corrupt = Fault::new(Effect::Corrupt { at: 6_000_000 }).on(Kind::BlobGet);
+    for (seed, faults) in
+        [(21, vec![corrupt]), (22, vec![late, Fault::status(404, "BLOB_UNKNOWN").on(Kind::BlobGet).skip(1)])]
+    {
+        let mut world = World::start().await;
+        let image = Image::builder(seed).layers(&[9_000_000]).build();
+        world.upstream().push("a", "x", &image);
+        world.upstream().set_faults(faults.clone());
+        let response = world.begin(&blob("a", image.layers()[0].digest())).await;
+        assert!(read(response).await.is_err(), "{faults:?}");
+        // The drain waits for the download's own end.
+        world.stop().await;
+        assert!(files(&world).is_empty(), "{faults:?}: {:?}", files(&world));
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_breaks_off_is_continued_where_it_broke() {
     let world = World::start().await;
