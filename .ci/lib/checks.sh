@@ -1,4 +1,4 @@
-# Checks of the end to end story: each is a line of the output, and counted.
+# Checks of the end to end scripts: each is a line of the output, and counted.
 # shellcheck shell=bash
 
 passed=0 failed=0

@@ -1,4 +1,4 @@
-# Processes of the end to end story: started under a name, logged under that name, ended with the story.
+# Processes of the end to end scripts: started under a name, logged under that name, ended with the story.
 # shellcheck shell=bash
 
 declare -A pids=()

@@ -24,12 +24,13 @@ Environment:
   ROADSTEAD_ADMIN_TOKEN  the admin token; overrides <data-dir>/admin-token, which is then neither read nor written
   ROADSTEAD_SECRET_KEY   the key that seals upstream passwords, 64 hexadecimal digits; overrides <data-dir>/secret-key
   RUST_LOG               what is logged, such as `debug` or `info,roadstead_gateway=debug`
-  HTTPS_PROXY, HTTP_PROXY, NO_PROXY  the way to the upstreams
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY  the way to the upstreams
 
 Files in the data directory:
   node/        metadata: the raft log and the state it leads to
   blobs/       what was pulled, by digest
-  spool/       downloads that are running; may be empty at any time
+  uploads/     with a bucket: uploads that are under way, a file each
+  spool/       downloads on their way to a bucket; may be empty at any time
   admin-token  the admin token (mode 0600)
   secret-key   the key that seals upstream passwords (mode 0600); keep a copy elsewhere
   gateway-id   this gateway's name

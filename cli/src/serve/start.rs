@@ -171,6 +171,10 @@ async fn configure(meta: &dyn MetaStore, settings: &Settings, directory: &Direct
     let configuration = meta.configuration(Consistency::Linearizable).await?;
     let (registry, _) = first_start::first_registry(&configuration).ok_or(StartError::NoRegistry)?;
     let group = registry.group;
+    let mirror = settings.mirror_registry.filter(|id| configuration.registries.iter().all(|known| known.id != *id));
+    warnings.extend(mirror.map(|id| {
+        format!("mirror_registry is {id}, and there is no such registry: names without a prefix will not be found")
+    }));
 
     let token = admin_token::obtain(&directory.admin_token(), settings.admin_token.as_ref())?;
     warnings.extend(token.warnings.iter().cloned());

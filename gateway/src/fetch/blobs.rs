@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::{BlobLocation, ContentKind, EntryRef, ObjectKey};
+use roadstead_proto::domain::entry::{BlobLocation, ContentKind, Descriptor, EntryRef, ObjectKey};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::{Reference, RepositoryName};
 use roadstead_proto::domain::lease::{EarnedByHead, FencingToken};
@@ -23,6 +23,7 @@ use roadstead_proto::meta::MetaStore;
 use roadstead_proto::state::command::Command;
 use roadstead_storage::blob::BlobStream;
 use roadstead_storage::error::{Kind, StorageError};
+use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::Tools;
@@ -66,7 +67,8 @@ pub struct Source {
 #[derive(Debug, Clone)]
 pub(super) enum ByteOrigin {
     Stored(BlobLocation),
-    Fill(Arc<Fill>),
+    /// A running download, and the size that was promised of it.
+    Fill(Arc<Fill>, Option<u64>),
 }
 
 /// How often a joiner looks for another download after one that was not its own failed.
@@ -87,6 +89,8 @@ pub struct Blobs {
     meta: Arc<dyn MetaStore>,
     space: SpoolSpace,
     running: Mutex<HashMap<FillKey, Arc<Fill>>>,
+    /// Turns to download: memory is bounded however many blobs are wanted at once.
+    pub(super) turns: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Blobs {
@@ -98,7 +102,7 @@ impl std::fmt::Debug for Blobs {
 impl Blobs {
     /// No blob, no download.
     pub fn new(tools: Tools, meta: Arc<dyn MetaStore>, space: SpoolSpace) -> Self {
-        Self { tools, meta, space, running: Mutex::default() }
+        Self { tools, meta, space, running: Mutex::default(), turns: Arc::new(Semaphore::new(limits::FILLS_MAX)) }
     }
 
     pub(super) fn running(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Fill>>> {
@@ -140,7 +144,7 @@ impl Blobs {
         self.find_upstream(permit, digest, lost, &looked_up).await
     }
 
-    /// The upstreams to ask, in order: those whose manifests name the digest, else all of them.
+    /// The upstreams to ask, in order: those whose manifests name the digest, then the others.
     async fn candidates(
         &self,
         permit: &Permit,
@@ -152,15 +156,16 @@ impl Blobs {
         if named.is_empty() {
             named.clone_from(&looked_up.named);
         }
-        let mut candidates: Vec<_> = named.into_iter().map(|(view, child)| (view, Some(child.size))).collect();
-        // Who has the right has delivered it before: where its object was lost, it is asked again.
-        for (view, known) in &looked_up.known {
+        // The size of what somebody calls a manifest is not that of a blob.
+        let size = |child: &Descriptor| (child.kind == ContentKind::Blob).then_some(child.size);
+        let mut candidates: Vec<_> = named.into_iter().map(|(view, child)| (view, size(&child))).collect();
+        // Who has the right has delivered it before: where its object was lost, it is asked again. Then everybody else in
+        // order: who names a digest comes first, and that is all, or it could hide what another has.
+        let known = looked_up.known.iter().map(|(view, known)| (view, Some(known.right.size)));
+        for (view, size) in known.chain(registry.upstreams.iter().map(|view| (view, None))) {
             if !candidates.iter().any(|(candidate, _)| candidate.upstream.id == view.upstream.id) {
-                candidates.push((Arc::clone(view), Some(known.right.size)));
+                candidates.push((Arc::clone(view), size));
             }
-        }
-        if candidates.is_empty() {
-            candidates = registry.upstreams.iter().map(|view| (Arc::clone(view), None)).collect();
         }
         candidates
     }
@@ -301,9 +306,10 @@ impl Blobs {
     /// Opens the bytes of `range`, the first of them in hand.
     pub async fn open(self: &Arc<Self>, source: &Source, range: Range<u64>) -> Result<BlobBytes, Lost> {
         match &source.origin {
-            ByteOrigin::Fill(fill) => {
-                Ok(Arc::clone(fill).stream(range, Reach::Released).map(|item| item.map_err(BodyFailure::from)).boxed())
-            }
+            ByteOrigin::Fill(fill, promised) => Ok(Arc::clone(fill)
+                .stream(range, Reach::Released(*promised))
+                .map(|item| item.map_err(BodyFailure::from))
+                .boxed()),
             ByteOrigin::Stored(location) => match self.tools.store.get(&location.key, location.size, range).await {
                 Ok(bytes) => Ok(self.watched(location.key, bytes)),
                 Err(error) => {
@@ -365,7 +371,13 @@ impl Blobs {
                 return Ok((Some(size), CacheStatus::Miss));
             }
             let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
-            match self.tools.client.head_blob(&view, repository, digest, patience).await {
+            let client = &self.tools.client;
+            let answer = match client.head_blob(&view, repository, digest, patience).await {
+                // The registry redirects, and only the target knows: a GET would tell the size, and so must this.
+                Ok(Answer::Here(None)) => client.blob_size(&view, repository, digest, patience).await,
+                answer => answer,
+            };
+            match answer {
                 Ok(Answer::Here(size)) => return Ok((size, CacheStatus::Miss)),
                 Ok(Answer::NotHere(_)) => {}
                 Err(fault) if view.upstream.settings.on_error == OnError::Next => {
@@ -419,7 +431,7 @@ async fn await_headers(
     status: CacheStatus,
 ) -> Result<Answer<Source>, FetchError> {
     let upstream = wanted.view.upstream.id;
-    let source = |size| Source { upstream, size, status, origin: ByteOrigin::Fill(Arc::clone(&fill)) };
+    let source = |size| Source { upstream, size, status, origin: ByteOrigin::Fill(Arc::clone(&fill), size) };
     let phase = match wanted.size {
         None => fill.answered().await,
         Some(size) => match tokio::time::timeout(limits::HEADER_DEADLINE, fill.answered()).await {

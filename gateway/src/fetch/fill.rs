@@ -82,10 +82,25 @@ pub(super) struct Fill {
 /// How far a reader may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// What is released: for clients.
-    Released,
+    /// What is released: for clients, who may have been promised a size.
+    Released(Option<u64>),
     /// All that arrived: for storage, which commits only after the verdict.
     Received,
+}
+
+impl Progress {
+    /// What may be released to whoever was promised a size (a manifest's word, where the upstream kept silent): nothing of
+    /// a body of another one, and its end only when that is known.
+    fn released_under(&self, promised: Option<u64>) -> Result<u64, FillFailure> {
+        let Some(before) = promised else { return Ok(self.released) };
+        match self.phase {
+            Phase::Open { size: Some(now) } | Phase::Verified { size: now } if now != before => {
+                Err(FillFailure::SizeChanged { before, now })
+            }
+            Phase::Open { size: None } => Ok(self.released.min(before.saturating_sub(limits::VERIFY_HOLD_BACK))),
+            _ => Ok(self.released),
+        }
+    }
 }
 
 impl Fill {
@@ -152,7 +167,10 @@ impl Fill {
                     return Ok(None);
                 }
                 let seen = progress.borrow_and_update().clone();
-                let limit = if reach == Reach::Released { seen.released } else { seen.received };
+                let limit = match reach {
+                    Reach::Received => seen.received,
+                    Reach::Released(promised) => seen.released_under(promised)?,
+                };
                 // Storage must not see the end of a body before the verdict on it.
                 let may_end = matches!(seen.phase, Phase::Verified { .. });
                 if range.start < limit {
@@ -322,4 +340,31 @@ impl Pump<'_> {
 
 fn backoff(attempt: u32) -> Duration {
     limits::FILL_RESUME_BACKOFF.saturating_mul(1 << attempt.min(16)).min(limits::FILL_RESUME_BACKOFF_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_promised_a_size_gets_nothing_of_a_body_of_another() {
+        let released = |phase, promised| {
+            let progress = Progress { phase, received: 9_000_000, released: 8_000_000 };
+            progress.released_under(promised).ok()
+        };
+        let held_back = 1_000_000 - limits::VERIFY_HOLD_BACK;
+        for (phase, promised, expected) in [
+            (Phase::Open { size: Some(9_000_000) }, None, Some(8_000_000)),
+            (Phase::Open { size: Some(9_000_000) }, Some(9_000_000), Some(8_000_000)),
+            (Phase::Open { size: Some(9_000_000) }, Some(1_000), None),
+            (Phase::Verified { size: 9_000_000 }, Some(1_000), None),
+            (Phase::Verified { size: 9_000_000 }, Some(9_000_000), Some(8_000_000)),
+            // As long as nobody knows the size, the promised end waits for the verdict.
+            (Phase::Open { size: None }, Some(1_000_000), Some(held_back)),
+            (Phase::Open { size: None }, Some(1_000), Some(0)),
+            (Phase::Open { size: None }, None, Some(8_000_000)),
+        ] {
+            assert_eq!(released(phase.clone(), promised), expected, "{phase:?}, promised {promised:?}");
+        }
+    }
 }

@@ -22,7 +22,8 @@ use super::spool::{Spool, SpoolError, failed};
 /// Bytes of a batch. Large enough that handing it over costs nothing beside hashing it, small enough that two of them are
 /// little memory.
 const BATCH_BYTES: usize = 512 * 1024;
-/// A last batch below this is hashed where it is: handing it over would cost as much.
+/// Bytes of a batch where the spools' common memory is used up. A last batch below this is hashed where it is: handing it
+/// over would cost as much.
 const SMALL_BATCH_BYTES: usize = 64 * 1024;
 /// Bytes after which readers are told, where more are at hand without a wait.
 const PUBLISH_BYTES: u64 = 256 * 1024;
@@ -84,7 +85,8 @@ impl<'a> Intake<'a> {
         if self.taken - self.published >= PUBLISH_BYTES {
             self.publish();
         }
-        if self.batch_bytes >= BATCH_BYTES {
+        let full = if self.fill.spool().is_roomy() { BATCH_BYTES } else { SMALL_BATCH_BYTES };
+        if self.batch_bytes >= full {
             self.hand_over().await?;
         }
         Ok(())
@@ -134,7 +136,7 @@ impl<'a> Intake<'a> {
     /// The worker, when its job is done.
     async fn ready(&mut self) -> Result<Worker, FillFailure> {
         if let Some(job) = self.job.take() {
-            let done = job.await.map_err(|error| failed("writing the spool file")(error.into()));
+            let done = job.await.map_err(|error| failed("writing the download's file")(error.into()));
             self.worker = Some(done.and_then(|done| done).map_err(FillFailure::Spool)?);
         }
         self.worker.take().ok_or(FillFailure::Abandoned)
@@ -147,7 +149,7 @@ impl Worker {
     }
 
     fn write(&mut self, spool: &Spool, pieces: &[Bytes]) -> Result<(), SpoolError> {
-        let write = failed("writing the spool file");
+        let write = failed("writing the download's file");
         let file = match &mut self.place {
             Place::Store(staged) => {
                 pieces.iter().try_for_each(|piece| staged.write(piece)).map_err(write)?;
@@ -160,7 +162,7 @@ impl Worker {
                 };
                 let mut at = self.written;
                 for piece in pieces {
-                    file.write_all_at(piece, at).map_err(failed("writing the spool file"))?;
+                    file.write_all_at(piece, at).map_err(failed("writing the download's file"))?;
                     at += piece.len() as u64;
                 }
                 Arc::clone(file)

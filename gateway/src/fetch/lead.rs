@@ -62,6 +62,8 @@ pub(super) struct Lead {
 impl Lead {
     pub(super) async fn run(self) {
         let fill = &self.finish.fill;
+        // Closed only with the process.
+        let _turn = Arc::clone(&self.finish.blobs.turns).acquire_owned().await.ok();
         let held = match self.lease().await {
             Ok(held) => held,
             Err(phase) => return fill.enter(phase),

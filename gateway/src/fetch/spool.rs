@@ -18,8 +18,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes per read from the file, and per item of a reader's stream. A client at a standstill holds one: five hundred of them
 /// hold 64 MiB.
 const READ_BYTES: u64 = 128 * 1024;
-/// What is kept in memory of a spool that is in a file: enough for whoever follows the writer.
-const WINDOW_BYTES: u64 = 2 * 1024 * 1024;
+/// What a spool in a file keeps of the common budget: its window, and as much for the batches that are on their way to the file.
+const KEPT_BYTES: u64 = 2 * 1024 * 1024;
+/// What is kept in memory of a spool in a file, if the budget has it: enough for whoever follows the writer.
+const WINDOW_BYTES: u64 = 1024 * 1024;
+/// One permit's worth of the budget.
+const SHARE_BYTES: u64 = 256 * 1024;
 /// The spool's file could not be written or read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{action}: {cause}")]
@@ -89,7 +93,8 @@ impl State {
 
     /// Drops what is in the file and older than the window.
     fn trim(&mut self) {
-        let keep_from = self.in_file.min(self.len.saturating_sub(WINDOW_BYTES));
+        let window = if self.memory_bytes >= KEPT_BYTES { WINDOW_BYTES } else { 0 };
+        let keep_from = self.in_file.min(self.len.saturating_sub(window));
         while let Some((offset, piece)) = self.recent.front() {
             if offset + piece.len() as u64 > keep_from {
                 break;
@@ -147,9 +152,15 @@ impl Spool {
         let mut state = self.state();
         state.file.get_or_insert_with(|| Arc::clone(file));
         state.in_file = in_file;
-        state.memory.clear();
-        state.memory_bytes = 0;
+        state.memory.truncate((KEPT_BYTES / SHARE_BYTES) as usize);
+        state.memory_bytes = state.memory.len() as u64 * SHARE_BYTES;
         state.trim();
+    }
+
+    /// Whether the budget has room for more than the least. Without, the writer keeps its batches small.
+    pub fn is_roomy(&self) -> bool {
+        let state = self.state();
+        !state.outgrown || state.memory_bytes >= KEPT_BYTES
     }
 
     /// Whether the spool may stay in memory: takes its share of the budget as it grows.
@@ -158,10 +169,10 @@ impl Spool {
             return false;
         }
         while state.memory_bytes < state.len {
-            match Arc::clone(&self.space.memory).try_acquire_many_owned(256) {
+            match Arc::clone(&self.space.memory).try_acquire_many_owned((SHARE_BYTES / 1024) as u32) {
                 Ok(permit) => {
                     state.memory.push(permit);
-                    state.memory_bytes += 256 * 1024;
+                    state.memory_bytes += SHARE_BYTES;
                 }
                 Err(_) => return false,
             }
@@ -247,10 +258,12 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let held: usize = spool.state().recent.iter().map(|(_, piece)| piece.len()).sum();
         assert!(held as u64 <= WINDOW_BYTES + 60_000, "{held}");
-        assert_eq!(space.memory.available_permits(), 64 * 1024, "the budget is free again");
+        assert_eq!(space.memory.available_permits(), 62 * 1024, "the window and the batches are paid for");
         assert_eq!(read_all(&spool, 0).await, whole);
         assert_eq!(read_all(&spool, 4_200_000).await, whole[4_200_000..]);
         assert_eq!(read_all(&spool, 8_900_000).await, whole[8_900_000..]);
+        drop(spool);
+        assert_eq!(space.memory.available_permits(), 64 * 1024, "the budget is free again");
     }
 
     #[tokio::test]
@@ -258,7 +271,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = SpoolSpace::new(folder.path().into(), 0).spool();
         fill(&spool, &body(1_000), 100);
-        assert!(spool.state().file.is_some());
+        assert!(spool.state().file.is_some() && !spool.is_roomy());
+        assert!(spool.state().recent.is_empty(), "memory that nobody has is not used");
         assert_eq!(read_all(&spool, 0).await, body(1_000));
     }
 

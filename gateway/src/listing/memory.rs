@@ -29,6 +29,8 @@ struct Kept<V> {
 /// Lists by upstream, repository and subject.
 pub(super) struct Memory<S, V> {
     kept: Cache<Key<S>, Kept<V>>,
+    /// Failures a moment ago: who asks in a loop does not ask the upstream in a loop.
+    failed: Cache<Key<S>, (FetchError, Timestamp)>,
     flights: Flights<Key<S>, Result<Answer<V>, FetchError>>,
 }
 
@@ -53,11 +55,13 @@ where
             u32::try_from(own + OVERHEAD).unwrap_or(u32::MAX)
         };
         let kept = Cache::builder().weigher(weigh).max_capacity(limits::LISTING_MEMORY).build();
-        Self { kept, flights: Flights::default() }
+        let failed = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
+        Self { kept, failed, flights: Flights::default() }
     }
 
     pub(super) fn forget(&self) {
         self.kept.invalidate_all();
+        self.failed.invalidate_all();
     }
 
     /// The list of one upstream, at `now`. `ask` puts the question where nothing fresh is kept.
@@ -86,16 +90,27 @@ where
         });
         let total = if stale.is_some() { limits::UPSTREAM_STALE_DEADLINE } else { limits::LISTING_TIMEOUT };
         let work = || ask(Patience::lasting(total));
-        let asked = match self.flights.run(key.clone(), work).await {
-            Ok((Ok(answer), part)) => {
-                if part == Part::Led {
-                    self.kept.insert(key, Kept { answer: answer.clone(), at: now });
-                }
+        let asked = match self.failed.get(&key) {
+            Some((error, at)) if now.since(at) < limits::FAULT_MEMORY => Err(error),
+            _ => match self.flights.run(key.clone(), work).await {
+                Ok((answer, part)) => answer.map(|answer| (answer, part)),
+                Err(_) => Err(FetchError::Abandoned),
+            },
+        };
+        let asked = match asked {
+            Ok((answer, part)) => {
+                // Whoever waited keeps it too: the client that led may have left.
+                self.kept.insert(key, Kept { answer: answer.clone(), at: now });
                 let status = if part == Part::Led { CacheStatus::Miss } else { CacheStatus::Collapsed };
                 return Ok((answer, status));
             }
-            Ok((Err(error), _)) => error,
-            Err(_) => FetchError::Abandoned,
+            Err(error) => {
+                // A failure that is remembered is not remembered anew: it would never be asked about again.
+                if self.failed.get(&key).is_none_or(|(_, at)| now.since(at) >= limits::FAULT_MEMORY) {
+                    self.failed.insert(key, (error.clone(), now));
+                }
+                error
+            }
         };
         match stale {
             None => Err(asked),

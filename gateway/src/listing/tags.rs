@@ -62,3 +62,15 @@ fn in_order(mut tags: Vec<Tag>) -> Tags {
     tags.dedup();
     tags.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_order_an_upstream_has() {
+        let tags = ["b", "a", "B", "10", "9", "a"].map(|tag| tag.parse().unwrap());
+        let ordered: Vec<String> = in_order(tags.to_vec()).iter().map(Tag::to_string).collect();
+        assert_eq!(ordered, ["10", "9", "B", "a", "b"]);
+    }
+}

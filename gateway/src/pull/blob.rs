@@ -49,7 +49,8 @@ impl Puller {
             error,
         };
         let labels = Labels::of(digest);
-        if method == Method::HEAD {
+        // What the client has already is not downloaded to say so.
+        if method == Method::HEAD || not_modified(headers, &labels) {
             let (size, status) = self.blobs.size(permit, digest).await.map_err(failed)?;
             let head = head(&labels, status, size, None);
             let response =
@@ -59,10 +60,6 @@ impl Puller {
         let mut lost = None;
         for _ in 0..ATTEMPTS {
             let source = self.blobs.find(permit, digest, lost).await.map_err(failed)?;
-            if not_modified(headers, &labels) {
-                let response = accept_ranges(unchanged(&head(&labels, source.status, source.size, None)));
-                return Ok(Answered { response, cache: source.status.label() });
-            }
             let range = self.range(headers, &labels, &source)?;
             if let Some(redirected) = self.redirected(permit, digest, &source, asking).await {
                 return Ok(redirected);

@@ -118,7 +118,8 @@ fn rendering(error: &PullError) -> Rendering {
         PullError::UnknownRegistry => Rendering::plain(
             StatusCode::NOT_FOUND,
             OciCode::NameUnknown,
-            "there is no such virtual registry: check the number after virtual_registries/container/",
+            "there is no such virtual registry: check the number after virtual_registries/container/, or mirror_registry for \
+             names without that prefix",
         ),
         PullError::NoRegistry => Rendering::plain(
             StatusCode::NOT_FOUND,

@@ -60,15 +60,18 @@ impl Resolver {
                 return Ok(hit);
             }
         }
-        // The upstream whose manifest named it, or that delivered it before; else all of them in order.
+        // The upstreams whose manifests named it, or that delivered it before; then the others in order.
         let mut named = self.tools.catalog.named(registry, repository, digest);
         if named.is_empty() {
             named = looked_up.named;
         }
         let mut candidates: Vec<Arc<UpstreamView>> = named.into_iter().map(|(view, _)| view).collect();
         candidates.extend(looked_up.known.into_iter().map(|(view, _)| view));
-        if candidates.is_empty() {
-            candidates.clone_from(&registry.upstreams);
+        // Who names a digest comes first, and that is all: what one upstream lists must not hide what another has.
+        for view in &registry.upstreams {
+            if !candidates.iter().any(|candidate| candidate.upstream.id == view.upstream.id) {
+                candidates.push(Arc::clone(view));
+            }
         }
         self.ask_in_order(permit, digest, &candidates).await
     }

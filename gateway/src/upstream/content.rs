@@ -215,22 +215,10 @@ impl Client {
         digest: &Digest,
         patience: Patience,
     ) -> Result<Answer<Option<u64>>, Fault> {
-        let question = |kind, method, headers| Question {
-            kind,
-            method,
-            repository,
-            path: format!("blobs/{digest}"),
-            query: None,
-            is_blob: true,
-            headers,
-            patience,
-            stop_at_redirect: true,
-        };
-        let answer = match self.ask(view, question("blob_head", Method::HEAD, plain_headers())).await {
+        let head = BlobQuestion { kind: "blob_head", method: Method::HEAD, headers: plain_headers(), follows: false };
+        let answer = match self.ask(view, head.about(repository, digest, patience)).await {
             Err(fault) if head_says_nothing(&fault) => {
-                let mut one_byte = plain_headers();
-                one_byte.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
-                self.ask(view, question("blob_probe", Method::GET, one_byte)).await?
+                self.ask(view, BlobQuestion::first_byte(false).about(repository, digest, patience)).await?
             }
             answer => answer?,
         };
@@ -240,6 +228,57 @@ impl Client {
             }
             Answer::NotHere(not_here) => Answer::NotHere(not_here),
         })
+    }
+
+    /// The size of a blob that only a redirect's target knows: signed addresses do not take HEAD, so that one byte of it
+    /// is asked for.
+    pub async fn blob_size(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        digest: &Digest,
+        patience: Patience,
+    ) -> Result<Answer<Option<u64>>, Fault> {
+        let answer = self.ask(view, BlobQuestion::first_byte(true).about(repository, digest, patience)).await?;
+        Ok(match answer {
+            Answer::Here(response) if response.status == StatusCode::OK => {
+                Answer::Here(content_length(&response.headers))
+            }
+            Answer::Here(response) => Answer::Here(header(&response.headers, &CONTENT_RANGE).and_then(whole_size)),
+            Answer::NotHere(not_here) => Answer::NotHere(not_here),
+        })
+    }
+}
+
+/// A question about a blob that is not to be downloaded.
+struct BlobQuestion {
+    kind: &'static str,
+    method: Method,
+    headers: HeaderMap,
+    /// Whether a redirect is followed; else it is the answer.
+    follows: bool,
+}
+
+impl BlobQuestion {
+    fn first_byte(follows: bool) -> Self {
+        let mut headers = plain_headers();
+        headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+        Self { kind: "blob_probe", method: Method::GET, headers, follows }
+    }
+
+    fn about<'a>(self, repository: &'a RepositoryName, digest: &Digest, patience: Patience) -> Question<'a> {
+        let Self { kind, method, headers, follows } = self;
+        Question {
+            kind,
+            method,
+            repository,
+            path: format!("blobs/{digest}"),
+            query: None,
+            is_blob: true,
+            headers,
+            patience,
+            stop_at_redirect: !follows,
+        }
     }
 }
 
@@ -275,12 +314,21 @@ fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
     Some((first.parse().ok()?, size.parse().ok()))
 }
 
+/// The size of the whole in a `Content-Range`, also in that of an empty one (`bytes */0`).
+fn whole_size(text: &str) -> Option<u64> {
+    text.strip_prefix("bytes ")?.split_once('/')?.1.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn content_ranges() {
+        assert_eq!(
+            (whole_size("bytes 0-0/10"), whole_size("bytes */0"), whole_size("bytes 0-0/*")),
+            (Some(10), Some(0), None)
+        );
         assert_eq!(parse_content_range("bytes 5-9/10"), Some((5, Some(10))));
         assert_eq!(parse_content_range("bytes 5-9/*"), Some((5, None)));
         for text in ["", "bytes", "bytes */10", "items 1-2/3", "bytes x-2/3"] {

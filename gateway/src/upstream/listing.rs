@@ -1,5 +1,8 @@
 //! Lists of an upstream: the tags of a repository, and what refers to a manifest.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
@@ -26,10 +29,31 @@ pub enum ReferrersAnswer {
 }
 
 #[derive(Deserialize)]
-struct TagPage {
+struct TagPage<'a> {
     // `null` where a repository has none, as some registries say it.
-    #[serde(default)]
-    tags: Option<Vec<String>>,
+    #[serde(borrow, default)]
+    tags: Option<Vec<Text<'a>>>,
+}
+
+/// Borrowed from the body unless it has escapes: a list may have hundreds of thousands.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The queries that a list was asked with, part by part.
+#[derive(Default)]
+struct Trail(HashSet<String>);
+
+impl Trail {
+    /// The query of the next part.
+    fn follow(&mut self, next: String) -> Result<String, Fault> {
+        if !self.0.insert(next.clone()) {
+            return Err(bad_link("a Link back to a part that was given already"));
+        }
+        if self.0.len() >= limits::LISTING_PAGES_MAX {
+            return Err(Fault::BadAnswer(format!("the list has more than {} parts", limits::LISTING_PAGES_MAX)));
+        }
+        Ok(next)
+    }
 }
 
 impl Client {
@@ -40,9 +64,9 @@ impl Client {
         repository: &RepositoryName,
         patience: Patience,
     ) -> Result<Answer<Vec<Tag>>, Fault> {
-        let (mut tags, mut bytes) = (Vec::new(), 0);
-        let mut query = format!("n={}", limits::TAGS_PAGE);
-        for _ in 0..limits::LISTING_PAGES_MAX {
+        let (mut tags, mut bytes, mut trail) = (Vec::new(), 0, Trail::default());
+        let mut query = trail.follow(format!("n={}", limits::TAGS_PAGE))?;
+        loop {
             let question = self.list(repository, "tags_list", "tags/list".to_owned(), Some(&query), patience);
             let response = match self.ask(view, question).await? {
                 Answer::Here(response) => response,
@@ -50,16 +74,18 @@ impl Client {
             };
             let next = link::next(&response.headers).map_err(bad_link)?;
             let body = page(response, &mut bytes, patience).await?;
-            let page: TagPage = serde_json::from_slice(&body)
+            let page: TagPage<'_> = serde_json::from_slice(&body)
                 .map_err(|_| Fault::BadAnswer("the list of tags is not the JSON of the distribution API".to_owned()))?;
-            tags.extend(page.tags.unwrap_or_default().iter().filter_map(|tag| tag.parse().ok()));
+            let page = page.tags.unwrap_or_default();
+            if tags.len() + page.len() > limits::TAGS_MAX {
+                return Err(Fault::BadAnswer(format!("the list has more than {} tags", limits::TAGS_MAX)));
+            }
+            tags.extend(page.iter().filter_map(|Text(tag)| tag.parse().ok()));
             match next {
                 None => return Ok(Answer::Here(tags)),
-                Some(next) if next == query => return Err(bad_link("a Link from a part to itself")),
-                Some(next) => query = next,
+                Some(next) => query = trail.follow(next)?,
             }
         }
-        Err(too_long())
     }
 
     /// What refers to a manifest, by the referrers API.
@@ -70,9 +96,9 @@ impl Client {
         subject: &Digest,
         patience: Patience,
     ) -> Result<Answer<ReferrersAnswer>, Fault> {
-        let (mut parts, mut bytes) = (Vec::new(), 0);
+        let (mut parts, mut bytes, mut trail) = (Vec::new(), 0, Trail::default());
         let mut query: Option<String> = None;
-        for _ in 0..limits::LISTING_PAGES_MAX {
+        loop {
             let path = format!("referrers/{subject}");
             let mut question = self.list(repository, "referrers", path, query.as_deref(), patience);
             question.headers.insert(ACCEPT, HeaderValue::from_static(OCI_INDEX));
@@ -92,11 +118,9 @@ impl Client {
             parts.push(page(response, &mut bytes, patience).await?);
             match next {
                 None => return Ok(Answer::Here(ReferrersAnswer::Listed(parts))),
-                Some(next) if query.as_ref() == Some(&next) => return Err(bad_link("a Link from a part to itself")),
-                Some(next) => query = Some(next),
+                Some(next) => query = Some(trail.follow(next)?),
             }
         }
-        Err(too_long())
     }
 
     fn list<'a>(
@@ -151,8 +175,4 @@ fn is_index(response: &Response) -> bool {
 
 fn bad_link(what: &str) -> Fault {
     Fault::BadAnswer(format!("the list has {what}"))
-}
-
-fn too_long() -> Fault {
-    Fault::BadAnswer(format!("the list has more than {} parts", limits::LISTING_PAGES_MAX))
 }

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use roadstead_loadtest::image::Form;
 use roadstead_loadtest::image::Image;
 use roadstead_loadtest::index::Index;
-use roadstead_loadtest::registry::{Fault, Kind};
+use roadstead_loadtest::registry::{Config, Fault, Kind, Redirect};
 
 use crate::world::{World, blob, manifest, read};
 
@@ -98,6 +98,31 @@ async fn head_is_as_exact_as_get_and_downloads_no_blob() {
     assert_eq!(world.head(&blob("a/b", layer.digest())).await.header("content-length"), "70000");
     let counters = world.upstream().counters();
     assert_eq!((counters.of(Kind::BlobHead), counters.blob_gets(layer.digest())), (heads, 0));
+}
+
+#[tokio::test]
+async fn head_of_a_blob_behind_a_redirect_tells_its_size_too() {
+    let redirect = Some(Redirect { status: 307, heads: true });
+    let world = World::with(vec![Config { redirect, ..Config::default() }], |_| {}).await;
+    let image = Image::builder(40).layers(&[70_000]).build();
+    world.upstream().push("a", "x", &image);
+    let layer = image.layers()[0].digest();
+    let head = world.head(&blob("a", layer)).await;
+    assert_eq!((head.status, head.header("content-length")), (StatusCode::OK, "70000"));
+    assert!(world.upstream().counters().bytes_of(layer) <= 1, "one byte is asked for");
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer);
+}
+
+#[tokio::test]
+async fn what_the_client_has_is_not_downloaded_to_say_so() {
+    let world = World::start().await;
+    let image = Image::builder(41).layers(&[70_000]).build();
+    world.upstream().push("a", "x", &image);
+    let layer = image.layers()[0].digest();
+    let has = [("if-none-match", &*format!("\"{layer}\""))];
+    let answer = world.request(Method::GET, &blob("a", layer), &has).await;
+    assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(world.upstream().counters().blob_gets(layer), 0);
 }
 
 #[tokio::test]

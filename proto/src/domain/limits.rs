@@ -31,6 +31,8 @@ pub const UPSTREAM_ETAG_MAX: usize = 256;
 
 /// Tags asked for at a time. Docker Hub and Quay give at most 100 whatever is asked, others take any number.
 pub const TAGS_PAGE: usize = 1000;
+/// Most tags of one repository. The largest public ones have some tens of thousands; one takes some 50 bytes of memory.
+pub const TAGS_MAX: usize = 200_000;
 /// Most parts of an upstream's list that are put together: 20,000 tags where a registry gives 100 at a time.
 pub const LISTING_PAGES_MAX: usize = 200;
 /// Largest list of an upstream, all parts together. 100,000 tags of 40 characters are 4 MiB.
@@ -61,7 +63,10 @@ pub const VERIFY_HOLD_BACK: u64 = 64 * 1024;
 pub const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 /// Memory a single fill's spool may hold before it goes to disk. Small layers never touch the disk.
 pub const SPOOL_MEMORY_PER_FILL: u64 = 4 * 1024 * 1024;
-/// Memory all spools together may hold.
+/// Downloads of blobs that run at once; the others wait for their turn. Each holds half a MiB beside its spool (what is being read,
+/// hashed and written), so that this is memory too; a fleet's start has some dozens of distinct layers.
+pub const FILLS_MAX: usize = 256;
+/// Memory all spools together may hold, windows and batches of large ones included.
 pub const SPOOL_MEMORY_TOTAL: u64 = 64 * 1024 * 1024;
 
 /// Memory tier for blobs, unless configured.
