@@ -176,6 +176,9 @@ const REFUSALS: [&str; 7] = [
     "DecryptError",
 ];
 
+/// How it reads, in lower case, when a server ends the connection below a request.
+const HANG_UPS: [&str; 4] = ["broken pipe", "connection reset", "connection aborted", "unexpected end of file"];
+
 /// What to do about a TLS session that did not come to be, where that is known.
 ///
 /// By the text, for that is all that the HTTP/2 client passes on of an error of the connection below it.
@@ -192,6 +195,8 @@ fn remedy(error: &reqwest::Error, text: &str, over_tls: bool) -> Option<&'static
     // TLS 1.3 refuses a client after the client has begun to speak, and often even the text is lost on the way.
     let hung_up = |cause: &hyper::Error| cause.is_canceled() || cause.is_closed();
     let hung_up = causes(error).filter_map(|cause| cause.downcast_ref()).any(hung_up);
+    let text = text.to_ascii_lowercase();
+    let hung_up = hung_up || HANG_UPS.iter().any(|words| text.contains(words));
     (over_tls && hung_up).then_some(SEE_IDENTITY_PERHAPS)
 }
 
