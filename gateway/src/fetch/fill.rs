@@ -12,7 +12,6 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -30,6 +29,7 @@ use super::error::FillFailure;
 use super::intake::{Intake, Taken};
 use super::spool::{Reader, Spool};
 use crate::catalog::Known;
+use crate::config::Timeouts;
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::Client;
 use crate::upstream::client::{Patience, transport_fault};
@@ -215,10 +215,9 @@ impl Fill {
 /// Downloads a blob into its fill.
 pub(super) struct Pump<'a> {
     pub(super) client: &'a Client,
-    /// From a request to its response headers.
-    pub(super) timeout: Duration,
-    /// How long the others wait for a reader at a standstill, where nothing can be kept.
-    pub(super) standstill: Duration,
+    pub(super) timeouts: Timeouts,
+    /// What a manifest says of the size: bounds a body that says nothing of it.
+    pub(super) promised: Option<u64>,
     pub(super) view: &'a UpstreamView,
     pub(super) repository: &'a RepositoryName,
     pub(super) fill: &'a Fill,
@@ -240,7 +239,7 @@ impl Pump<'_> {
     /// Asks for the whole blob.
     pub(super) async fn open(&self) -> Result<Answer<BlobBody>, FillFailure> {
         // Clients wait for their headers: both attempts together get what one is given.
-        let patience = Patience::lasting(self.timeout);
+        let patience = Patience::lasting(self.timeouts.answer);
         let answer = match self.ask(0, patience).await {
             // A dropped connection, or a redirect target that has expired: once more, from the registry on.
             Err(Fault::Connection(_) | Fault::RedirectTarget(_)) => self.ask(0, patience).await,
@@ -262,8 +261,8 @@ impl Pump<'_> {
     /// Reads an opened body to its end, continues it where it breaks off, and gives the verdict.
     pub(super) async fn run(&self, mut body: BlobBody, staged: Option<Staged>) -> Result<Taken, FillFailure> {
         let size = body.size;
-        let mut intake = Intake::new(self.fill, size, staged, self.standstill);
-        let mut budget = Budget::new();
+        let mut intake = Intake::new(self.fill, size, staged, self.timeouts.standstill);
+        let mut budget = Budget::new(&self.timeouts);
         loop {
             match self.read(&mut intake, body, size).await? {
                 Piece::End => break,
@@ -279,7 +278,7 @@ impl Pump<'_> {
     async fn read(&self, intake: &mut Intake<'_>, mut body: BlobBody, size: Option<u64>) -> Result<Piece, FillFailure> {
         // What an upstream that ignores ranges sends again.
         let mut skip = intake.taken().saturating_sub(body.offset);
-        let most = size.unwrap_or(limits::BLOB_MAX_BYTES);
+        let most = size.or(self.promised).unwrap_or(limits::BLOB_MAX_BYTES);
         loop {
             let next = match poll_immediate(body.body.next()).await {
                 Some(next) => next,
@@ -327,7 +326,7 @@ impl Pump<'_> {
             tracing::info!(digest = %self.fill.digest, offset, %fault, ?pause, "download broke off, asking for the rest");
             tokio::time::sleep(pause).await;
             self.client.metrics().fill_resumed(fault.reason());
-            match self.ask(offset, Patience::lasting(self.timeout)).await {
+            match self.ask(offset, Patience::lasting(self.timeouts.answer)).await {
                 Ok(Answer::Here(body)) => {
                     if body.offset < offset {
                         budget.restarts();

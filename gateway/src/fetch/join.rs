@@ -95,6 +95,7 @@ impl Blobs {
             view: Arc::clone(view),
             repository: repository.clone(),
             digest: *digest,
+            promised: wanted.size,
             replaces: lost.map(|lost| lost.object),
             beside,
         };
@@ -123,6 +124,9 @@ async fn await_headers(wanted: &Wanted<'_>, seat: Seat, timeouts: Timeouts) -> R
     let size = match (phase, wanted.size) {
         (Err(_), Some(promised)) => Some(promised),
         (Err(_), None) => return Err(upstream_fault(wanted.view, Fault::Timeout(patience))),
+        (Ok(Phase::Open { size: Some(now) } | Phase::Verified { size: now }), Some(before)) if now != before => {
+            return Err(FillFailure::SizeChanged { before, now }.into());
+        }
         (Ok(Phase::Open { size }), _) => size,
         (Ok(Phase::Verified { size }), _) => Some(size),
         (Ok(Phase::Stored(known)), _) => {
