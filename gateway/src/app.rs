@@ -112,10 +112,11 @@ impl Gateway {
         let session = Arc::new(Session::new(leases, config.gateway.clone(), config.region.clone()));
         let tasks = TaskTracker::new();
         let tools = Tools {
-            client: Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone())),
+            client: Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone(), config.timeouts)),
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
             session: Arc::clone(&session),
+            timeouts: config.timeouts,
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             tasks: tasks.clone(),

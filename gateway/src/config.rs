@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use roadstead_proto::domain::lease::GatewayId;
+use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::{RegionId, RegistryId};
 
 /// Settings of one gateway.
@@ -26,6 +27,30 @@ pub struct Config {
     pub redirects: Option<Redirects>,
     /// How long running streams may go on after the stop signal.
     pub drain_timeout: Duration,
+    /// How long upstreams may take.
+    pub timeouts: Timeouts,
+}
+
+/// How long upstreams may take, in real time. Idle time inside a body is the transport's to see
+/// ([`Transport::idle_timeout`](crate::upstream::connection::Transport)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From request to response headers, for what nothing is cached of.
+    pub answer: Duration,
+    /// The same where a stale copy is at hand.
+    pub stale: Duration,
+    /// After this a client's headers leave, where the size is known and the upstream has not answered.
+    pub headers: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            answer: limits::UPSTREAM_HEADER_TIMEOUT,
+            stale: limits::UPSTREAM_STALE_DEADLINE,
+            headers: limits::HEADER_DEADLINE,
+        }
+    }
 }
 
 /// Who is sent to the object store for what.

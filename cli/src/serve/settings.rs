@@ -214,6 +214,7 @@ impl Settings {
         Transport {
             authorities: self.upstream_ca.as_ref().map(|file| file.certificates.clone()),
             connections: self.upstream_connections.iter().map(|named| named.connection.clone()).collect(),
+            ..Transport::default()
         }
     }
 }

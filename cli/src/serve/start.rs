@@ -127,6 +127,7 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
         redirects: settings.storage.redirects.clone(),
         spool_dir: directory.spool(),
         drain_timeout: settings.drain_timeout,
+        timeouts: roadstead_gateway::config::Timeouts::default(),
     };
     let banner = banner(&configured, &directory, listeners, anonymous_pull)?;
     let components = Components {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -217,7 +218,7 @@ impl Blobs {
         for _ in 0..JOIN_ATTEMPTS {
             let (fill, led) = self.join_or_lead(&wanted);
             if !led && !fill.admits(view.upstream.id, repository) {
-                let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+                let patience = Patience::lasting(self.tools.timeouts.answer);
                 match self.tools.client.head_blob(view, repository, digest, patience).await {
                     Ok(Answer::Here(_)) => fill.admit(view.upstream.id, repository.clone()),
                     Ok(Answer::NotHere(not_here)) => return Ok(Answer::NotHere(not_here)),
@@ -225,7 +226,7 @@ impl Blobs {
                 }
             }
             let status = if led { CacheStatus::Miss } else { CacheStatus::Collapsed };
-            match await_headers(&wanted, Arc::clone(&fill), status).await {
+            match await_headers(&wanted, Arc::clone(&fill), status, self.tools.timeouts.headers).await {
                 // What the upstream said to another repository is not said to this one.
                 Ok(Answer::NotHere(_)) | Err(_) if !fill.is_led_for(view.upstream.id, repository) => {
                     self.take_off(&(view.source.clone(), *digest), &fill);
@@ -271,7 +272,7 @@ impl Blobs {
     /// Earns the right to stored bytes of the same origin. `Here(None)` where the bytes turn out not to be usable.
     async fn earn_by_head(&self, wanted: &Wanted<'_>, began: Revision) -> Result<Answer<Option<Source>>, FetchError> {
         let Wanted { view, repository, digest, .. } = *wanted;
-        let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+        let patience = Patience::lasting(self.tools.timeouts.answer);
         match self.tools.client.head_blob(view, repository, digest, patience).await {
             Ok(Answer::Here(_)) => {}
             Ok(Answer::NotHere(not_here)) => return Ok(Answer::NotHere(not_here)),
@@ -370,7 +371,7 @@ impl Blobs {
             if let Some(size) = size {
                 return Ok((Some(size), CacheStatus::Miss));
             }
-            let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+            let patience = Patience::lasting(self.tools.timeouts.answer);
             let client = &self.tools.client;
             let answer = match client.head_blob(&view, repository, digest, patience).await {
                 // The registry redirects, and only the target knows: a GET would tell the size, and so must this.
@@ -424,17 +425,18 @@ pub(crate) fn upstream_fault(view: &UpstreamView, fault: crate::upstream::error:
 }
 
 /// Waits for what a fill's headers need: the upstream's status, or, where the manifest told the size, at most
-/// [`limits::HEADER_DEADLINE`]. Clients give up on headers that do not come; a later failure aborts the body.
+/// `headers`. Clients give up on headers that do not come; a later failure aborts the body.
 async fn await_headers(
     wanted: &Wanted<'_>,
     fill: Arc<Fill>,
     status: CacheStatus,
+    headers: Duration,
 ) -> Result<Answer<Source>, FetchError> {
     let upstream = wanted.view.upstream.id;
     let source = |size| Source { upstream, size, status, origin: ByteOrigin::Fill(Arc::clone(&fill), size) };
     let phase = match wanted.size {
         None => fill.answered().await,
-        Some(size) => match tokio::time::timeout(limits::HEADER_DEADLINE, fill.answered()).await {
+        Some(size) => match tokio::time::timeout(headers, fill.answered()).await {
             Ok(phase) => phase,
             Err(_) => return Ok(Answer::Here(source(Some(size)))),
         },

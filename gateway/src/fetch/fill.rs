@@ -212,6 +212,8 @@ impl Fill {
 /// Downloads a blob into its fill.
 pub(super) struct Pump<'a> {
     pub(super) client: &'a Client,
+    /// From a request to its response headers.
+    pub(super) timeout: Duration,
     pub(super) view: &'a UpstreamView,
     pub(super) repository: &'a RepositoryName,
     pub(super) fill: &'a Fill,
@@ -247,7 +249,7 @@ impl Pump<'_> {
     }
 
     async fn ask(&self, offset: u64) -> Result<Answer<BlobBody>, Fault> {
-        let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+        let patience = Patience::lasting(self.timeout);
         self.client.blob(self.view, self.repository, &self.fill.digest, offset, patience).await
     }
 

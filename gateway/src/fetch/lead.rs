@@ -69,7 +69,13 @@ impl Lead {
             Err(phase) => return fill.enter(phase),
         };
         let tools = &self.finish.blobs.tools;
-        let pump = Pump { client: &tools.client, view: &self.view, repository: &self.repository, fill };
+        let pump = Pump {
+            client: &tools.client,
+            timeout: tools.timeouts.answer,
+            view: &self.view,
+            repository: &self.repository,
+            fill,
+        };
         let body = match pump.open().await {
             Ok(Answer::Here(body)) => body,
             Ok(Answer::NotHere(not_here)) => return fill.enter(Phase::NotHere(not_here)),
@@ -164,7 +170,7 @@ impl Lead {
         let session = &self.finish.blobs.tools.session;
         let key =
             LeaseKey::Fill { region: session.region().clone(), source: self.view.source.clone(), digest: self.digest };
-        let until = Instant::now() + limits::UPSTREAM_HEADER_TIMEOUT;
+        let until = Instant::now() + self.finish.blobs.tools.timeouts.answer;
         loop {
             match session.acquire(key.clone(), self.entry(), self.view.upstream.epoch, self.replaces).await {
                 Ok(Lease::Held(held)) => return Ok(Some(held)),

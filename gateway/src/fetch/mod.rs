@@ -29,6 +29,7 @@ use roadstead_storage::blob::BlobStore;
 use tokio_util::task::TaskTracker;
 
 use crate::catalog::Catalog;
+use crate::config::Timeouts;
 use crate::lease::Session;
 use crate::metrics::Metrics;
 use crate::upstream::Client;
@@ -44,6 +45,8 @@ pub struct Tools {
     pub catalog: Arc<Catalog>,
     /// Leases.
     pub session: Arc<Session>,
+    /// How long upstreams may take.
+    pub timeouts: Timeouts,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Counts.

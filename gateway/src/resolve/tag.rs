@@ -130,7 +130,7 @@ impl Resolver {
             stale = self.stale_copy(permit, known).await;
         }
         // Whoever has a copy waits little; whoever has none waits as long as clients do.
-        let total = if stale.is_some() { limits::UPSTREAM_STALE_DEADLINE } else { limits::UPSTREAM_HEADER_TIMEOUT };
+        let total = if stale.is_some() { self.tools.timeouts.stale } else { self.tools.timeouts.answer };
         let mut walk = Walk {
             permit,
             name,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use reqwest::{Method, StatusCode};
-use roadstead_gateway::config::{Config, Redirects};
+use roadstead_gateway::config::{Config, Redirects, Timeouts};
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::Telemetry;
 use roadstead_gateway::upstream::ReqwestExchange;
@@ -49,6 +49,7 @@ pub(crate) struct World {
     signing: bool,
     pub(crate) mirror: Option<RegistryId>,
     transport: Transport,
+    timeouts: Timeouts,
     client: reqwest::Client,
     running: Option<Running>,
 }
@@ -125,6 +126,7 @@ impl World {
             signing: false,
             mirror: Some(RegistryId(1)),
             transport: Transport::default(),
+            timeouts: Timeouts::default(),
             client: client(),
             running: None,
         }
@@ -134,6 +136,14 @@ impl World {
     pub(crate) async fn closed() -> Self {
         let mut world = Self::prepare(vec![registry::Config::default()]).await;
         world.anonymous = false;
+        world.bootstrapped().await
+    }
+
+    /// Upstreams that are given so long.
+    pub(crate) async fn with_patience(configs: Vec<registry::Config>, timeouts: Timeouts, idle: Duration) -> Self {
+        let mut world = Self::prepare(configs).await;
+        world.timeouts = timeouts;
+        world.transport.idle_timeout = idle;
         world.bootstrapped().await
     }
 
@@ -177,6 +187,7 @@ impl World {
             spool_dir: self.folder.path().join("spool"),
             redirects: self.redirects.clone(),
             drain_timeout: SOON,
+            timeouts: self.timeouts,
         };
         let gateway = Gateway::start(config, components).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
