@@ -163,7 +163,9 @@ mod tests {
             let name = if checksums { checksums_path(&key) } else { object_path(&key) }.to_string();
             let at = at.index(name.len());
             let changed = format!("{}{put}{}", &name[..at], &name[at + cut..]);
-            prop_assume!(changed != name);
+            if changed == name {
+                return Ok(());
+            }
             // The store's paths mend some names of their own: what they mend is not in question here.
             let Ok(path) = Path::parse(&changed) else { return Ok(()) };
             if let Some((found, part)) = parse(&path) {

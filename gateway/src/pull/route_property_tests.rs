@@ -107,7 +107,7 @@ proptest! {
         operation in operation(),
         head: bool,
     ) {
-        let whole = name.starts_with("virtual_registries/container/");
+        let whole = format!("{name}/").starts_with(PREFIX);
         // A bare name cannot begin as the path of a registry does.
         prop_assume!(registry.is_some() || !whole);
         let namespace = namespace.map(|text| text.parse().expect("a namespace"));

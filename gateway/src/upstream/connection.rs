@@ -106,8 +106,8 @@ impl FromStr for ConnectionHost {
     fn from_str(text: &str) -> Result<Self, ConnectionHostError> {
         // Parsed as URLs are, so that it is written as theirs will be when they are compared. With `http` a port 443 is
         // kept, with `https` a port 80: one of the two says what was written.
-        // The URL standard takes them away without a word: `ho\nst`, `/host` and `\host` would all be `host`.
-        if text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\')) {
+        // The URL standard takes them away without a word: `ho\nst`, `/host`, `\host` and `@host` would all be `host`.
+        if text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '@')) {
             return Err(ConnectionHostError);
         }
         let (http, https) = (Url::parse(&format!("http://{text}/")), Url::parse(&format!("https://{text}/")));

@@ -20,7 +20,23 @@ fn hosts_are_compared_as_urls_write_them() {
         let host = host(text);
         assert_eq!((host.name(), host.ports().collect::<Vec<_>>()), (name, ports.to_vec()), "{text}");
     }
-    for text in ["", "https://a", "a/b", "a/", "user@a", "a:port", "a b", "a?b", "a#b", ":5000", "::1"] {
+    for text in [
+        "",
+        "https://a",
+        "a/b",
+        "a/",
+        "user@a",
+        "a:port",
+        "a b",
+        "a?b",
+        "a#b",
+        ":5000",
+        "::1",
+        "@a",
+        "/a",
+        "\\a",
+        "a\n",
+    ] {
         assert!(text.parse::<ConnectionHost>().is_err(), "{text}");
     }
     assert!(host("a").overlaps(&host("A:443")) && host("a").overlaps(&host("a:80")));
