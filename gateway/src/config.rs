@@ -23,6 +23,8 @@ pub struct Config {
     pub manifest_memory: u64,
     /// Folder for spools that outgrow memory; the files in it have no name.
     pub spool_dir: PathBuf,
+    /// What stays free of that folder's disk, in bytes: below it downloads are passed on without being kept.
+    pub min_free_bytes: u64,
     /// Who is sent to the object store for what; nobody without.
     pub redirects: Option<Redirects>,
     /// How long running streams may go on after the stop signal.
@@ -31,8 +33,8 @@ pub struct Config {
     pub timeouts: Timeouts,
 }
 
-/// How long upstreams may take, in real time. Idle time inside a body is the transport's to see
-/// ([`Transport::idle_timeout`](crate::upstream::connection::Transport)).
+/// How long upstreams may take, in real time. Silence inside a body is the transport's to
+/// see, and has its setting there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From request to response headers, for what nothing is cached of.
@@ -41,6 +43,8 @@ pub struct Timeouts {
     pub stale: Duration,
     /// After this a client's headers leave, where the size is known and the upstream has not answered.
     pub headers: Duration,
+    /// How long an unbacked download waits for a reader at a standstill.
+    pub standstill: Duration,
 }
 
 impl Default for Timeouts {
@@ -49,6 +53,7 @@ impl Default for Timeouts {
             answer: limits::UPSTREAM_HEADER_TIMEOUT,
             stale: limits::UPSTREAM_STALE_DEADLINE,
             headers: limits::HEADER_DEADLINE,
+            standstill: limits::SPOOL_STANDSTILL,
         }
     }
 }

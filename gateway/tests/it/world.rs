@@ -50,6 +50,7 @@ pub(crate) struct World {
     pub(crate) mirror: Option<RegistryId>,
     transport: Transport,
     timeouts: Timeouts,
+    min_free_bytes: u64,
     client: reqwest::Client,
     running: Option<Running>,
 }
@@ -127,6 +128,7 @@ impl World {
             mirror: Some(RegistryId(1)),
             transport: Transport::default(),
             timeouts: Timeouts::default(),
+            min_free_bytes: 0,
             client: client(),
             running: None,
         }
@@ -185,6 +187,7 @@ impl World {
             mirror_registry: self.mirror,
             manifest_memory: 1 << 20,
             spool_dir: self.folder.path().join("spool"),
+            min_free_bytes: self.min_free_bytes,
             redirects: self.redirects.clone(),
             drain_timeout: SOON,
             timeouts: self.timeouts,

@@ -9,6 +9,9 @@
 //! | `upstream.rs` | [`Upstream`]: start, push, break, count, stop, resume |
 //! | `config.rs` | [`Config`]: authentication, redirects, bandwidth, as data |
 //! | `fault.rs` | [`Fault`]: what goes wrong, for which requests, how often |
+//! | `plan.rs` | the faults in force, and what they make of one request |
+//! | `distort.rs` | what they make of the head of an answer; pure |
+//! | `expiry.rs` | what stops being worth anything while a body is on its way |
 //! | `counters.rs` | [`Counters`]: what was asked, how often, how many bytes left |
 //! | `catalog.rs` | repositories: tags, manifests, blobs |
 //! | `route.rs` | method and path → what is asked; pure |
@@ -30,10 +33,13 @@ mod body;
 mod catalog;
 mod config;
 mod counters;
+mod distort;
+mod expiry;
 mod fault;
 mod listener;
 mod manifest;
 mod pace;
+mod plan;
 mod range;
 mod route;
 mod serve;
