@@ -48,7 +48,7 @@ impl Blobs {
     ) -> Result<Answer<Source>, FetchError> {
         let Wanted { view, repository, digest, lost, .. } = wanted;
         if lost.is_none() && looked_up.delivered.contains(&view.upstream.id) {
-            match self.earn_by_head(&wanted, looked_up.revision).await? {
+            match self.earn_by_head(&wanted, looked_up).await? {
                 Answer::Here(Some(source)) => return Ok(Answer::Here(source)),
                 Answer::Here(None) => {}
                 Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
@@ -56,7 +56,7 @@ impl Blobs {
         }
         for _ in 0..JOIN_ATTEMPTS {
             let seat = self.join_or_lead(&wanted)?;
-            if let Answer::NotHere(not_here) = self.admit(&wanted, &seat.fill).await? {
+            if let Answer::NotHere(not_here) = self.admit(&wanted, looked_up, &seat.fill).await? {
                 return Ok(Answer::NotHere(not_here));
             }
             let fill = Arc::clone(&seat.fill);

@@ -131,6 +131,7 @@ impl Lead {
             };
             if let Some(known) = tools.record(held, content, None).await {
                 tools.catalog.learn(&self.view, &self.repository, &self.digest, known);
+                self.finish.blobs.earn_admitted(fill).await;
             }
         }
     }

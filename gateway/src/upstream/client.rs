@@ -144,7 +144,9 @@ impl Client {
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 let crossed = Origin::of(&url) != view.source.origin;
-                if crossed && question.is_blob && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+                let of_a_blob = crossed && question.is_blob && status.is_client_error();
+                // Those two say what they say, whoever says it.
+                if of_a_blob && !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::RANGE_NOT_SATISFIABLE) {
                     return Err(Fault::RedirectTarget(status));
                 }
                 return self.classify(response, question.patience).await;

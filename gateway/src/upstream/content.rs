@@ -210,6 +210,12 @@ impl Client {
                 let size = size.or(length.and_then(|length| offset.checked_add(length)));
                 Ok(Answer::Here(BlobBody { offset, size, body: response.body }))
             }
+            // Nothing comes after the last byte: a body without a length broke off before it could say that it was whole.
+            StatusCode::RANGE_NOT_SATISFIABLE
+                if offset > 0 && header(&response.headers, &CONTENT_RANGE).and_then(whole_size) == Some(offset) =>
+            {
+                Ok(Answer::Here(BlobBody { offset, size: Some(offset), body: futures::stream::empty().boxed() }))
+            }
             status => Err(Fault::Status { status, retry_after: None }),
         }
     }
