@@ -29,6 +29,7 @@ use super::budget::Budget;
 use super::error::FillFailure;
 use super::intake::{Intake, Taken};
 use super::spool::{Reader, Spool};
+use super::turns::Class;
 use crate::catalog::Known;
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::Client;
@@ -74,6 +75,7 @@ pub(super) struct Fill {
     digest: Digest,
     /// On whose behalf the upstream is asked.
     led_for: (UpstreamId, RepositoryName),
+    class: Class,
     spool: Arc<Spool>,
     progress: watch::Sender<Progress>,
     /// Who may read it: the right to a running fill is earned like the right to stored bytes.
@@ -105,11 +107,17 @@ impl Progress {
 }
 
 impl Fill {
-    pub(super) fn new(digest: Digest, spool: Spool, upstream: UpstreamId, repository: RepositoryName) -> Self {
+    pub(super) fn new(
+        digest: Digest,
+        spool: Spool,
+        upstream: UpstreamId,
+        repository: RepositoryName,
+        class: Class,
+    ) -> Self {
         let progress = Progress { phase: Phase::Asking, received: 0, released: 0 };
         let led_for = (upstream, repository);
         let admitted = Mutex::new(HashSet::from([led_for.clone()]));
-        Self { digest, led_for, spool: Arc::new(spool), progress: watch::Sender::new(progress), admitted }
+        Self { digest, led_for, class, spool: Arc::new(spool), progress: watch::Sender::new(progress), admitted }
     }
 
     pub(super) fn admits(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
@@ -207,6 +215,11 @@ impl Fill {
         self.digest
     }
 
+    /// On whose account it runs.
+    pub(super) fn class(&self) -> &Class {
+        &self.class
+    }
+
     pub(super) fn spool(&self) -> &Arc<Spool> {
         &self.spool
     }
@@ -252,6 +265,11 @@ impl Pump<'_> {
         {
             return Err(FillFailure::TooLarge(limits::BLOB_MAX_BYTES));
         }
+        if let (Answer::Here(body), Some(before)) = (&answer, self.fill.class.only_size())
+            && let Some(now) = body.size.filter(|now| *now != before)
+        {
+            return Err(FillFailure::SizeChanged { before, now });
+        }
         Ok(answer)
     }
 
@@ -279,7 +297,7 @@ impl Pump<'_> {
     async fn read(&self, intake: &mut Intake<'_>, mut body: BlobBody, size: Option<u64>) -> Result<Piece, FillFailure> {
         // What an upstream that ignores ranges sends again.
         let mut skip = intake.taken().saturating_sub(body.offset);
-        let most = size.unwrap_or(limits::BLOB_MAX_BYTES);
+        let most = size.or_else(|| self.fill.class.only_size()).unwrap_or(limits::BLOB_MAX_BYTES);
         loop {
             let next = match poll_immediate(body.body.next()).await {
                 Some(next) => next,

@@ -14,6 +14,8 @@
 //! | [`manifests`] | manifests: small, in memory, fetched whole |
 //! | `presign` | URLs of the object store for bytes that are there |
 //! | [`spool`] | append-only bytes that many readers follow |
+//! | `turns` | how many downloads run at once, and on whose account |
+//! | [`prefetch`] | what a client will ask for next |
 //! | [`error`] | what a fetch can end in |
 
 pub mod blobs;
@@ -24,11 +26,13 @@ mod intake;
 mod join;
 mod lead;
 pub mod manifests;
+pub mod prefetch;
 mod presign;
 mod record;
 mod right;
 pub mod source;
 pub mod spool;
+mod turns;
 
 use std::sync::Arc;
 
