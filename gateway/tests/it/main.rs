@@ -8,6 +8,7 @@ mod fills;
 mod freshness;
 mod layering;
 mod listing;
+mod prefetch;
 mod redirects;
 mod rights;
 mod shapes;

@@ -1,5 +1,6 @@
 //! A gateway with upstreams, as tests see it.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use reqwest::{Method, StatusCode};
-use roadstead_gateway::config::{Config, Redirects, Timeouts};
+use roadstead_gateway::config::{Config, Prefetch, Redirects, Timeouts};
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::Telemetry;
 use roadstead_gateway::upstream::ReqwestExchange;
@@ -50,6 +51,8 @@ pub(crate) struct World {
     redirects: Option<Redirects>,
     /// What the store is.
     keeping: Keeping,
+    /// Off unless a test is about it: what is asked of upstreams is then what clients ask.
+    prefetch: Option<Prefetch>,
     pub(crate) mirror: Option<RegistryId>,
     transport: Transport,
     timeouts: Timeouts,
@@ -140,6 +143,7 @@ impl World {
             anonymous: true,
             redirects: None,
             keeping: Keeping::Directory,
+            prefetch: None,
             mirror: Some(RegistryId(1)),
             transport: Transport::default(),
             timeouts: Timeouts::default(),
@@ -256,6 +260,7 @@ impl World {
             spool_dir: self.folder.path().join("spool"),
             min_free_bytes: self.min_free_bytes,
             redirects: self.redirects.clone(),
+            prefetch: self.prefetch,
             drain_timeout: SOON,
             timeouts: self.timeouts,
         };
@@ -287,6 +292,13 @@ impl World {
     /// The same by other rules, over a store that has URLs for its objects.
     pub(crate) async fn redirecting(mut self, redirects: Option<Redirects>) -> Self {
         (self.redirects, self.keeping) = (redirects, Keeping::Signing);
+        self.restart().await;
+        self
+    }
+
+    /// The same, where so many blobs are fetched ahead of clients at a time.
+    pub(crate) async fn prefetching(mut self, at_once: usize) -> Self {
+        self.prefetch = NonZeroUsize::new(at_once).map(|at_once| Prefetch { at_once });
         self.restart().await;
         self
     }
