@@ -34,6 +34,8 @@ pub(crate) struct File {
     pub(crate) log_format: Option<LogFormat>,
     /// How long running pulls may go on after the stop signal.
     pub(crate) drain_timeout: Option<Span>,
+    /// What stays free of the data directory's disk.
+    pub(crate) min_free_space: Option<Size>,
     /// Memory for blobs.
     pub(crate) blob_memory: Option<Size>,
     /// Memory for manifests.
@@ -163,6 +165,10 @@ fn parse(text: &str) -> Result<File, (usize, String)> {
 }
 
 #[cfg(test)]
+#[path = "file_property_tests.rs"]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::serve::storage::{FileAzure, FileGcs, FileRedirect, FileS3};
@@ -207,6 +213,7 @@ mod tests {
             upstream_connections: _,
             log_format: Some(_),
             drain_timeout: Some(_),
+            min_free_space: Some(_),
             blob_memory: Some(_),
             manifest_memory: Some(_),
             cache_validity: Some(_),

@@ -6,7 +6,13 @@ use roadstead_proto::domain::digest::DigestMismatch;
 use roadstead_proto::error::ErrorCode;
 
 use super::spool::SpoolError;
+use crate::meta::snapshot::UpstreamView;
 use crate::upstream::error::Fault;
+
+/// A fault of an upstream, under the name that people know it by.
+pub(crate) fn upstream_fault(view: &UpstreamView, fault: Fault) -> FetchError {
+    FetchError::Upstream { upstream: view.upstream.settings.name.clone(), fault }
+}
 
 /// No content, and why.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -114,6 +120,12 @@ impl FetchError {
             Self::Fill(_) | Self::Elsewhere => ErrorCode::Unavailable,
             Self::Abandoned => ErrorCode::Internal,
         }
+    }
+
+    /// Whether an upstream is to blame, and not this gateway.
+    pub fn is_upstreams(&self) -> bool {
+        use FillFailure::{Corrupt, SizeChanged, TooLarge};
+        matches!(self, Self::Upstream { .. } | Self::Fill(Corrupt(_) | TooLarge(_) | SizeChanged { .. }))
     }
 
     /// For metrics and `Cache-Status`.

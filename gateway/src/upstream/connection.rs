@@ -5,9 +5,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use roadstead_proto::domain::limits;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,12 +17,20 @@ use rustls::sign::CertifiedKey;
 use url::Url;
 
 /// All of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transport {
     /// Authorities to trust besides those of the system, wherever we connect to.
     pub authorities: Option<Certificates>,
     /// What holds for single origins.
     pub connections: Vec<Connection>,
+    /// Longest silence before an answer and inside a body.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self { authorities: None, connections: Vec::new(), idle_timeout: limits::UPSTREAM_IDLE_TIMEOUT }
+    }
 }
 
 /// What holds for one origin.
@@ -96,10 +106,14 @@ impl FromStr for ConnectionHost {
     fn from_str(text: &str) -> Result<Self, ConnectionHostError> {
         // Parsed as URLs are, so that it is written as theirs will be when they are compared. With `http` a port 443 is
         // kept, with `https` a port 80: one of the two says what was written.
+        // The URL standard takes them away without a word: `ho\nst`, `/host`, `\host` and `@host` would all be `host`.
+        if text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '@')) {
+            return Err(ConnectionHostError);
+        }
         let (http, https) = (Url::parse(&format!("http://{text}/")), Url::parse(&format!("https://{text}/")));
         let (Ok(http), Ok(https)) = (http, https) else { return Err(ConnectionHostError) };
         let bare = http.path() == "/" && http.username().is_empty() && http.password().is_none();
-        let exact = bare && http.query().is_none() && http.fragment().is_none() && !text.ends_with('/');
+        let exact = bare && http.query().is_none() && http.fragment().is_none();
         match http.host_str() {
             Some(name) if exact => Ok(Self { name: name.to_owned(), port: http.port().or(https.port()) }),
             _ => Err(ConnectionHostError),

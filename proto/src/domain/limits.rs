@@ -70,6 +70,10 @@ pub const FILLS_MAX: usize = 256;
 /// Memory all spools together may hold, windows and batches of large ones included.
 pub const SPOOL_MEMORY_TOTAL: u64 = 64 * 1024 * 1024;
 
+/// What stays free of the disk with the data, unless configured: below it nothing more is stored. The metadata, on the same
+/// disk, stops at the first write that fails; its log and a new snapshot beside the old one take some dozens of MiB.
+pub const MIN_FREE_SPACE_DEFAULT: u64 = 512 * 1024 * 1024;
+
 /// Memory tier for blobs, unless configured.
 pub const BLOB_MEMORY_DEFAULT: u64 = 256 * 1024 * 1024;
 /// Memory tier for manifests, unless configured: apart, so that layers never evict them.
@@ -108,12 +112,25 @@ pub const UPSTREAM_REDIRECTS_MAX: usize = 5;
 pub const TOKEN_ANSWER_MAX_BYTES: usize = 256 * 1024;
 /// Error bodies of upstreams are read this far for their code.
 pub const UPSTREAM_ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
+/// Longest parameter of a challenge that is looked at: a realm is a URL, and no server takes a longer one.
+pub const CHALLENGE_PARAMETER_MAX: usize = 2048;
 /// Lifetime of a token whose answer names none (token spec).
 pub const TOKEN_DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-/// Tokens kept: one per (realm, service, scope, identity).
+/// Challenges kept, one per repository of an upstream; also what is remembered by name of failures, a few hundred bytes each.
 pub const TOKENS_IN_MEMORY: u64 = 10_000;
-/// Attempts to continue one body that broke off. Each starts where the last ended, so progress resets nothing.
+/// Memory for tokens, one per (realm, service, scope, identity): 10,000 of 3 KiB. By bytes, for an upstream decides how long
+/// its tokens are, up to [`TOKEN_ANSWER_MAX_BYTES`].
+pub const TOKENS_MEMORY: u64 = 32 * 1024 * 1024;
+/// Attempts in hand to continue one body that broke off. Each starts where the last ended.
 pub const FILL_RESUMES_MAX: u32 = 10;
+/// Bytes that earn one such attempt back: a blob of 2 GB may break off 500 times, a line that drops each connection after a
+/// few KiB is given up.
+pub const FILL_RESUME_EARNED_BY: u64 = 4 * 1024 * 1024;
+/// Longest wait that an upstream's `Retry-After` gets in the middle of a body: clients give up on a body at a standstill
+/// after 30 s or more.
+pub const FILL_RETRY_AFTER_MAX: Duration = Duration::from_secs(15);
+/// How long an unbacked download waits for a reader at a standstill before it goes on without it.
+pub const SPOOL_STANDSTILL: Duration = Duration::from_secs(30);
 /// First pause before such an attempt; doubles each time.
 pub const FILL_RESUME_BACKOFF: Duration = Duration::from_millis(100);
 /// Longest such pause.
@@ -154,6 +171,9 @@ pub const STALE_IF_NOT_FOUND: Duration = Duration::from_secs(24 * 3600);
 pub const NOT_HERE_MEMORY: Duration = Duration::from_secs(10);
 /// How long a failed revalidation is remembered, so that a dead upstream costs one short wait, not one per pull.
 pub const FAULT_MEMORY: Duration = Duration::from_secs(5);
+/// Longest `Retry-After` of an upstream that is believed: Docker Hub counts pulls in windows of six hours. Without a bound,
+/// one odd answer would silence an upstream for ever.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// `Retry-After` on 503 and 504 when the upstream named none.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
