@@ -54,7 +54,7 @@ async fn an_upstream_that_fails_does_not_take_a_cached_image_away() {
     let mut age = VALIDITY;
     world.clock.advance(VALIDITY);
     for (fault, reason) in [
-        (Fault::status(500, "UNKNOWN"), "status"),
+        (Fault::status(500, "UNKNOWN"), "server_error"),
         (Fault::status(429, "TOOMANYREQUESTS"), "rate_limited"),
         (Fault::new(roadstead_loadtest::registry::Effect::Disconnect), "connection"),
         (Fault::new(roadstead_loadtest::registry::Effect::Hold), "timeout"),
