@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
 mod addressing;
+mod ahead;
+mod answer;
 mod answers;
+mod budget;
 mod faults;
 mod fills;
 mod freshness;
+mod hub;
 mod layering;
 mod listing;
+mod records;
 mod redirects;
 mod rights;
 mod shapes;
