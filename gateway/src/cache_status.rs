@@ -7,8 +7,12 @@ use std::time::Duration;
 pub enum CacheStatus {
     /// From the cache, without asking.
     Hit,
+    /// From the cache, past the upstream's own validity, because its rate budget runs out: no question was asked.
+    Stretched,
     /// From the cache, after the upstream confirmed it.
     Revalidated,
+    /// From the cache: the upstream was asked which manifest it is, and that one is here, under another name.
+    KnownDigest,
     /// From the cache, past its validity.
     Stale {
         /// Why it was not refreshed.
@@ -30,6 +34,8 @@ impl CacheStatus {
     pub fn render(self) -> String {
         match self {
             Self::Hit => Self::HIT.to_owned(),
+            Self::Stretched => "roadstead; hit; detail=rate_budget".to_owned(),
+            Self::KnownDigest => "roadstead; fwd=uri-miss; fwd-status=200; detail=known_digest".to_owned(),
             Self::Revalidated => "roadstead; fwd=stale; fwd-status=200; detail=revalidated".to_owned(),
             Self::Stale { reason, by } => {
                 let sign = if by.as_secs() == 0 { "" } else { "-" };
@@ -45,11 +51,13 @@ impl CacheStatus {
     pub fn or(self, other: Self) -> Self {
         let rank = |status: Self| match status {
             Self::Hit => 0,
-            Self::Revalidated => 1,
-            Self::Collapsed => 2,
-            Self::Miss => 3,
+            Self::Stretched => 1,
+            Self::Revalidated => 2,
+            Self::KnownDigest => 3,
+            Self::Collapsed => 4,
+            Self::Miss => 5,
             // That a part is old is what matters most to whoever reads the whole.
-            Self::Stale { .. } => 4,
+            Self::Stale { .. } => 6,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -58,7 +66,8 @@ impl CacheStatus {
     pub fn label(self) -> &'static str {
         match self {
             Self::Hit => "hit",
-            Self::Revalidated => "revalidated",
+            Self::Stretched => "stretched",
+            Self::Revalidated | Self::KnownDigest => "revalidated",
             Self::Stale { .. } => "stale",
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
@@ -76,5 +85,6 @@ mod tests {
         let stale = CacheStatus::Stale { reason: "timeout", by: Duration::from_secs(90) };
         assert_eq!(stale.render(), "roadstead; hit; ttl=-90; detail=timeout");
         assert_eq!(CacheStatus::Collapsed.render(), "roadstead; fwd=uri-miss; collapsed");
+        assert_eq!(CacheStatus::Stretched.render(), "roadstead; hit; detail=rate_budget");
     }
 }

@@ -4,10 +4,11 @@
 //! everything kept before unreachable in the same instant as the configuration snapshot is swapped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::Cache;
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::{BlobLocation, Descriptor, ObjectKey, Right, TagEntry, TagKey};
+use roadstead_proto::domain::entry::{BlobLocation, ContentKind, Descriptor, ObjectKey, Right, TagEntry, TagKey};
 use roadstead_proto::domain::epoch::{Epoch, Revision};
 use roadstead_proto::domain::image::{Reference, RepositoryName, Tag};
 use roadstead_proto::domain::lease::FencingToken;
@@ -84,6 +85,11 @@ pub struct TagName {
     pub tag: Tag,
 }
 
+/// The time between two purges, as this gateway hears of them: what was asked for in an earlier one may have been purged
+/// before it came, and is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Era(u64);
+
 /// The last answer that was no content, and until when it is remembered.
 #[derive(Debug, Clone)]
 enum Setback {
@@ -99,6 +105,9 @@ pub struct Catalog {
     descriptors: Cache<ContentKey, Descriptor>,
     tags: Cache<TagName, KnownTag>,
     setbacks: Cache<ReferenceKey, Setback>,
+    /// Repositories of which some manifest is known: a tag new to us may name one that is here.
+    repositories: Cache<(UpstreamId, Epoch, RepositoryName), ()>,
+    era: AtomicU64,
     /// Objects found missing or damaged: what is recorded of them is not believed until others take their place.
     damaged: Cache<ObjectKey, ()>,
 }
@@ -129,9 +138,16 @@ impl Catalog {
         {
             Cache::builder().max_capacity(limits::METADATA_ROWS_IN_MEMORY).build()
         }
-        let setbacks = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
+        let setbacks = Cache::builder().max_capacity(limits::SETBACKS_IN_MEMORY).build();
         let damaged = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
-        Self { meta, region, content: rows(), descriptors: rows(), tags: rows(), setbacks, damaged }
+        let repositories = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
+        let era = AtomicU64::new(0);
+        Self { meta, region, content: rows(), descriptors: rows(), tags: rows(), setbacks, repositories, era, damaged }
+    }
+
+    /// Now, as far as purges go.
+    pub fn era(&self) -> Era {
+        Era(self.era.load(Ordering::SeqCst))
     }
 
     /// Content that is known without asking the metadata.
@@ -145,7 +161,24 @@ impl Catalog {
 
     /// Keeps what was just earned or read.
     pub fn learn(&self, view: &UpstreamView, repository: &RepositoryName, digest: &Digest, known: Known) {
+        if known.right.kind == ContentKind::Manifest {
+            self.repositories.insert((view.upstream.id, view.upstream.epoch, repository.clone()), ());
+        }
         self.content.insert(content_key(view, repository, digest), known);
+    }
+
+    /// Keeps what was asked for in `era`, unless there was a purge since.
+    pub fn learn_of(&self, era: Era, view: &UpstreamView, repository: &RepositoryName, digest: &Digest, known: Known) {
+        self.learn(view, repository, digest, known);
+        // Looked at after, so that a purge in this moment is not missed.
+        if era != self.era() {
+            self.content.invalidate(&content_key(view, repository, digest));
+        }
+    }
+
+    /// Whether any manifest of a repository is known.
+    pub fn has_manifests(&self, view: &UpstreamView, repository: &RepositoryName) -> bool {
+        self.repositories.contains_key(&(view.upstream.id, view.upstream.epoch, repository.clone()))
     }
 
     /// Remembers that an object is missing or damaged.
@@ -243,19 +276,23 @@ impl Catalog {
         self.tags.get(name)
     }
 
-    /// Keeps what a tag was just resolved to.
-    pub fn learn_tag(&self, name: &TagName, known: KnownTag) {
+    /// Keeps what a tag was resolved to by a question of `era`, unless there was a purge since.
+    pub fn learn_tag(&self, era: Era, name: &TagName, known: KnownTag) {
         self.tags.insert(name.clone(), known);
+        if era != self.era() {
+            self.tags.invalidate(name);
+        }
     }
 
     /// Asks the metadata about a tag; what is in memory counts where the metadata is away or behind.
     pub async fn look_up_tag(&self, registry: &RegistryView, name: &TagName) -> Option<KnownTag> {
+        let era = self.era();
         let in_memory = self.known_tag(name);
         let stored = self.stored_tag(registry, name).await;
         match (in_memory, stored) {
             (Some(ours), Some(theirs)) if ours.entry.checked_at >= theirs.entry.checked_at => Some(ours),
             (_, Some(theirs)) => {
-                self.learn_tag(name, theirs.clone());
+                self.learn_tag(era, name, theirs.clone());
                 Some(theirs)
             }
             (ours, None) => ours,
@@ -340,9 +377,14 @@ impl Catalog {
 
     /// Drops what a purge or missed changes made doubtful: all of it, since purges are rare and a row costs one read.
     pub fn forget(&self) {
+        self.era.fetch_add(1, Ordering::SeqCst);
         self.content.invalidate_all();
         self.descriptors.invalidate_all();
         self.tags.invalidate_all();
         self.setbacks.invalidate_all();
     }
 }
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

@@ -55,6 +55,11 @@ impl Session {
         Self { leases, gateway, region, current: Mutex::new(None) }
     }
 
+    /// The name of this gateway.
+    pub fn gateway(&self) -> &GatewayId {
+        &self.gateway
+    }
+
     /// The region of this gateway.
     pub fn region(&self) -> &RegionId {
         &self.region

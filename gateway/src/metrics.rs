@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
 use roadstead_proto::domain::registry::UpstreamId;
 
 /// The gateway's instruments.
@@ -25,6 +25,11 @@ pub struct Metrics {
     prefetch_bytes: Counter<u64>,
     fill_resumes: Counter<u64>,
     stale: Counter<u64>,
+    refreshes: Counter<u64>,
+    rate_limit: Gauge<u64>,
+    rate_remaining: Gauge<u64>,
+    breaker: Gauge<u64>,
+    left_alone: Counter<u64>,
     unrecorded: UpDownCounter<i64>,
 }
 
@@ -70,6 +75,7 @@ impl Metrics {
     /// Registers every instrument.
     pub fn new(meter: &Meter) -> Self {
         let counter = |name: &'static str, help: &'static str| meter.u64_counter(name).with_description(help).build();
+        let gauge = |name: &'static str, help: &'static str| meter.u64_gauge(name).with_description(help).build();
         Self {
             pulls: counter("roadstead_pulls", "Pull requests answered, by operation, status and cache result"),
             pull_bytes: counter("roadstead_pull_bytes", "Body bytes sent to clients, by cache result"),
@@ -113,6 +119,17 @@ impl Metrics {
                 "Bytes of blobs that were fetched whole before a client asked",
             ),
             stale: counter("roadstead_stale_answers", "Tags served past their validity, by reason"),
+            refreshes: counter("roadstead_refreshes", "Tags checked ahead of their validity's end, by outcome"),
+            rate_limit: gauge(
+                "roadstead_upstream_rate_limit",
+                "Requests that an upstream allows per window, as it says",
+            ),
+            rate_remaining: gauge("roadstead_upstream_rate_remaining", "Requests that are left of it, as it said last"),
+            breaker: gauge(
+                "roadstead_upstream_breaker",
+                "Whether an upstream is left alone after faults: 0 no, 1 one request finds out, 2 yes",
+            ),
+            left_alone: counter("roadstead_upstream_left_alone", "Requests not sent because of that, by reason"),
         }
     }
 
@@ -185,6 +202,36 @@ impl Metrics {
     /// A client asked for a prefetched blob.
     pub fn prefetch_used(&self) {
         self.prefetches_used.add(1, &[]);
+    }
+
+    /// A tag was checked ahead.
+    pub fn refreshed(&self, outcome: &'static str) {
+        self.refreshes.add(1, &[KeyValue::new("outcome", outcome)]);
+    }
+
+    /// An upstream said what is left of our budget.
+    pub fn rate_budget(&self, upstream: UpstreamId, limit: Option<u64>, remaining: u64) {
+        let upstream = [KeyValue::new("upstream", upstream.to_string())];
+        if let Some(limit) = limit {
+            self.rate_limit.record(limit, &upstream);
+        }
+        self.rate_remaining.record(remaining, &upstream);
+    }
+
+    /// A breaker is at another level.
+    pub fn breaker(&self, upstream: UpstreamId, circuit: &'static str, level: u64) {
+        let labels = [KeyValue::new("upstream", upstream.to_string()), KeyValue::new("circuit", circuit)];
+        self.breaker.record(level, &labels);
+    }
+
+    /// A request was not sent, since its upstream is left alone.
+    pub fn left_alone(&self, upstream: UpstreamId, circuit: &'static str, reason: &'static str) {
+        let labels = [
+            KeyValue::new("upstream", upstream.to_string()),
+            KeyValue::new("circuit", circuit),
+            KeyValue::new("reason", reason),
+        ];
+        self.left_alone.add(1, &labels);
     }
 
     /// A tag was served past its validity.

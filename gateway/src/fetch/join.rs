@@ -17,6 +17,7 @@ use crate::catalog::LookedUp;
 use crate::config::Timeouts;
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::error::{Answer, Fault};
+use crate::upstream::standing::Circuit;
 
 /// How often a joiner looks for another download after one that was not its own failed.
 const JOIN_ATTEMPTS: usize = 3;
@@ -101,6 +102,9 @@ impl Blobs {
                     fill.class().promote();
                 }
                 return Ok(Seat { fill: Arc::clone(fill), reader, led: false });
+            }
+            if let Some(fault) = self.tools.client.left_alone(view, Circuit::Blobs) {
+                return Err(upstream_fault(view, fault));
             }
             // One that could not be kept has moved on: whoever comes now needs another.
             let beside = there.is_some();

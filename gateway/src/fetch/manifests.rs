@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use super::Tools;
 use super::error::{FetchError, upstream_fault};
 use super::record::Content;
-use crate::catalog::Known;
+use crate::catalog::{Era, Known};
 use crate::labels::Labels;
 use crate::lease::{Held, Lease};
 use crate::manifest;
@@ -29,6 +29,7 @@ use crate::meta::snapshot::UpstreamView;
 use crate::upstream::client::Patience;
 use crate::upstream::content::FetchedManifest;
 use crate::upstream::error::Answer;
+use crate::upstream::standing::Circuit;
 
 /// A manifest as it is served: never rewritten.
 #[derive(Debug, Clone)]
@@ -159,13 +160,16 @@ impl Manifests {
         Some(bytes)
     }
 
-    /// Waits for the turn to ask an upstream about an entry.
+    /// Waits for the turn to ask an upstream about an entry. No turn comes to an upstream that is left alone.
     pub(crate) async fn turn(
         &self,
         view: &UpstreamView,
         entry: &EntryRef,
         patience: Patience,
     ) -> Result<Turn, FetchError> {
+        if let Some(fault) = self.tools.client.left_alone(view, Circuit::Manifests) {
+            return Err(upstream_fault(view, fault));
+        }
         let mut waited = false;
         // What was tried and could not be loaded must not be offered again.
         let distrusts = self.unreadable(view, entry).await;
@@ -197,15 +201,17 @@ impl Manifests {
         known.location.map(|location| location.key.token)
     }
 
-    /// GETs a manifest from an upstream. What came is usable at once; storing and recording go on behind.
+    /// GETs a manifest from an upstream. What came is usable at once; storing and recording go on behind, and take the
+    /// lease with them. It stays with the caller where there was nothing to record.
     pub(crate) async fn fetch(
         &self,
         view: &Arc<UpstreamView>,
         entry: &EntryRef,
-        held: Option<Held>,
+        held: &mut Option<Held>,
         verdict: impl FnOnce(&FetchedManifest) -> Option<TagVerdict>,
         patience: Patience,
     ) -> Result<Answer<Manifest>, FetchError> {
+        let era = self.tools.catalog.era();
         let answer = self.tools.client.manifest(view, &entry.repository, &entry.reference, patience).await;
         let fetched = match answer.map_err(|fault| upstream_fault(view, fault))? {
             Answer::Here(fetched) => fetched,
@@ -230,16 +236,16 @@ impl Manifests {
         let known = Known { right: content.right(self.tools.clock.now()), location: None };
         let manifest = self.keep(fetched.digest, fetched.media_type, fetched.bytes.clone(), true);
         catalog.learn_children(view, repository, &content.children);
-        catalog.learn(view, repository, &fetched.digest, known);
-        if let Some(held) = held {
-            self.store_and_record(Arc::clone(view), held, content, fetched.bytes, tag);
+        catalog.learn_of(era, view, repository, &fetched.digest, known);
+        if let Some(held) = held.take() {
+            self.store_and_record((Arc::clone(view), era), held, content, fetched.bytes, tag);
         }
         Ok(Answer::Here(manifest))
     }
 
     fn store_and_record(
         &self,
-        view: Arc<UpstreamView>,
+        (view, era): (Arc<UpstreamView>, Era),
         held: Held,
         content: Content,
         bytes: Bytes,
@@ -256,7 +262,7 @@ impl Manifests {
             }
             let (repository, digest) = (content.entry.repository.clone(), content.object.digest);
             if let Some(known) = tools.record(held, content, tag).await {
-                tools.catalog.learn(&view, &repository, &digest, known);
+                tools.catalog.learn_of(era, &view, &repository, &digest, known);
             }
         });
     }

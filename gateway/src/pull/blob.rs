@@ -129,5 +129,5 @@ impl Puller {
 }
 
 fn head(labels: &Labels, status: CacheStatus, size: Option<u64>, range: Option<std::ops::Range<u64>>) -> Head<'static> {
-    Head { labels: labels.clone(), media_type: OCTET_STREAM, status, size, range, immutable: true }
+    Head { labels: labels.clone(), media_type: OCTET_STREAM, status, size, range, immutable: true, age: None }
 }

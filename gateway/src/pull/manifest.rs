@@ -46,6 +46,7 @@ impl Puller {
             size: Some(manifest.bytes.len() as u64),
             range: None,
             immutable: reference.digest().is_some(),
+            age: resolved.age,
         };
         let response: Response = if not_modified(headers, &head.labels) {
             unchanged(&head)

@@ -1,11 +1,13 @@
 //! Headers of an answered pull, and its body as it streams.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use roadstead_storage::blob::SignedUrl;
@@ -31,6 +33,8 @@ pub(super) struct Head<'a> {
     pub(super) range: Option<std::ops::Range<u64>>,
     /// Content under a digest never changes.
     pub(super) immutable: bool,
+    /// Time since the upstream confirmed it (RFC 9111 §5.1), where it did not just now.
+    pub(super) age: Option<Duration>,
 }
 
 /// Whether the client has it already (RFC 9110 §13.1.2, weak comparison).
@@ -68,6 +72,9 @@ pub(super) fn respond(head: &Head<'_>, body: Body) -> Response {
     headers.insert(ETAG, head.labels.etag().clone());
     headers.insert(CACHE_STATUS, cache_status(head.status));
     headers.insert(CONTENT_TYPE, value(head.media_type));
+    if let Some(age) = head.age {
+        headers.insert(AGE, age.as_secs().into());
+    }
     if head.immutable {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=31536000, immutable"));
     }

@@ -22,7 +22,7 @@ impl Resolver {
         permit.registry().upstreams.iter().find_map(|view| {
             let known = self.tools.catalog.known(view, permit.repository(), digest)?;
             let manifest = self.manifests.in_memory(digest, &known)?;
-            Some(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Hit })
+            Some(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Hit, age: None })
         })
     }
 
@@ -34,15 +34,14 @@ impl Resolver {
                 return Ok(hit);
             }
         }
-        let registry = permit.registry();
-        let key = (registry.scope, registry.registry.routing, permit.repository().clone(), *digest);
+        let key = (self.standpoint(permit), permit.repository().clone(), *digest);
         let (resolver, permit, digest) = (Arc::clone(self), permit.clone(), *digest);
         landed(self.digests.run(key, move || async move { resolver.seek(&permit, &digest).await }).await)
     }
 
     async fn hit(&self, view: &UpstreamView, digest: &Digest, known: &Known) -> Option<Resolved> {
         let manifest = self.manifests.load(digest, known).await?;
-        Some(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Hit })
+        Some(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Hit, age: None })
     }
 
     async fn seek(&self, permit: &Permit, digest: &Digest) -> Outcome {
@@ -84,7 +83,8 @@ impl Resolver {
             }
             match self.ask_for_digest(permit, view, digest).await {
                 Ok(Answer::Here(manifest)) => {
-                    return Ok(Resolved { manifest, upstream: view.upstream.id, status: CacheStatus::Miss });
+                    let status = CacheStatus::Miss;
+                    return Ok(Resolved { manifest, upstream: view.upstream.id, status, age: None });
                 }
                 Ok(Answer::NotHere(not_here)) => {
                     catalog.remember_not_here(view, permit.repository(), &reference, not_here, now);
@@ -106,7 +106,7 @@ impl Resolver {
     ) -> Result<Answer<Manifest>, FetchError> {
         let patience = Patience::lasting(self.tools.timeouts.answer);
         let entry = entry_of(view, permit.repository(), Reference::Digest(*digest));
-        let held = match self.manifests.turn(view, &entry, patience).await? {
+        let mut held = match self.manifests.turn(view, &entry, patience).await? {
             Turn::Ours(held) | Turn::After(held) => Some(held),
             Turn::Unrecorded => None,
             Turn::Stored(known) => match self.manifests.load(digest, &known).await {
@@ -117,6 +117,6 @@ impl Resolver {
                 None => None,
             },
         };
-        self.manifests.fetch(view, &entry, held, |_| None, patience).await
+        self.manifests.fetch(view, &entry, &mut held, |_| None, patience).await
     }
 }

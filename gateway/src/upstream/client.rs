@@ -1,9 +1,10 @@
 //! One request to one upstream: sign in by challenge, follow redirects, tell the answers apart.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, LOCATION, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use moka::sync::Cache;
 use roadstead_proto::clock::Clock;
@@ -19,6 +20,7 @@ use url::Url;
 use super::challenge::{self, Challenge};
 use super::error::{Answer, Fault, NotHere};
 use super::exchange::{ExchangeError, HttpExchange, Request, Response};
+use super::standing::{Circuit, Standings};
 use super::token::{Tokens, basic, read_bounded};
 use crate::config::Timeouts;
 use crate::meta::snapshot::{SignIn, UpstreamView};
@@ -35,6 +37,12 @@ impl Patience {
     /// Patience that ends after `total`.
     pub fn lasting(total: Duration) -> Self {
         Self { until: Instant::now() + total, total }
+    }
+
+    /// Half of what is left: for whoever is asked before somebody else.
+    #[must_use]
+    pub fn half(self) -> Self {
+        Self::lasting(self.left() / 2)
     }
 
     /// What is left of it; zero when it is over.
@@ -65,11 +73,30 @@ pub(super) struct Question<'a> {
     pub(super) stop_at_redirect: bool,
 }
 
+impl Question<'_> {
+    fn circuit(&self) -> Circuit {
+        if self.is_blob { Circuit::Blobs } else { Circuit::Manifests }
+    }
+
+    /// Whether it goes on with a download that runs, which has a budget of attempts of its own.
+    fn goes_on(&self) -> bool {
+        self.kind == "blob_get" && self.headers.contains_key(RANGE)
+    }
+
+    /// What it is about.
+    fn subject(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.repository.as_str(), &self.path).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
 /// Asks upstreams.
 pub struct Client {
     exchange: Arc<dyn HttpExchange>,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
+    standings: Standings,
     /// What a repository of an upstream wanted to see last, so that a request need not be refused first.
     challenges: Cache<(UpstreamId, Epoch, RepositoryName), Challenge>,
     pub(super) metrics: Metrics,
@@ -89,7 +116,26 @@ impl Client {
     pub fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>, metrics: Metrics, timeouts: Timeouts) -> Self {
         let tokens = Tokens::new(Arc::clone(&exchange), Arc::clone(&clock), timeouts.answer);
         let challenges = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
-        Self { exchange, clock, tokens, challenges, metrics }
+        let standings = Standings::new(metrics.clone());
+        Self { exchange, clock, tokens, standings, challenges, metrics }
+    }
+
+    /// Why an upstream is not asked now, if so: it is left alone after faults. Counts as a request that is not sent.
+    pub fn left_alone(&self, view: &UpstreamView, circuit: Circuit) -> Option<Fault> {
+        let fault = self.standings.refuses(view, circuit, self.clock.now())?;
+        self.metrics.left_alone(view.upstream.id, circuit.label(), fault.reason());
+        Some(fault)
+    }
+
+    /// Whether an upstream is left alone.
+    pub fn is_left_alone(&self, view: &UpstreamView, circuit: Circuit) -> bool {
+        self.standings.refuses(view, circuit, self.clock.now()).is_some()
+    }
+
+    /// How long a tag that was confirmed at `checked_at` counts as fresh: its upstream's validity, stretched as the rate
+    /// budget shrinks.
+    pub fn validity(&self, view: &UpstreamView, checked_at: Timestamp, now: Timestamp) -> Duration {
+        self.standings.stretched(view, view.upstream.settings.validity, checked_at, now)
     }
 
     /// Where bytes received are counted.
@@ -100,7 +146,14 @@ impl Client {
     /// Asks, and counts how it ended.
     pub(super) async fn ask(&self, view: &UpstreamView, question: Question<'_>) -> Result<Answer<Response>, Fault> {
         let kind = question.kind;
-        let answer = self.walk(view, &question).await;
+        let (circuit, subject, goes_on) = (question.circuit(), question.subject(), question.goes_on());
+        let ticket = self.standings.admit(view, circuit, subject, goes_on, self.clock.now())?;
+        let answer = match tokio::time::timeout_at(question.patience.until, self.walk(view, &question)).await {
+            Ok(answer) => answer,
+            // The token endpoint has a patience of its own, since others may wait for the same token.
+            Err(_) => Err(question.patience.over()),
+        };
+        ticket.ended(&answer, self.clock.now());
         let outcome = match &answer {
             Ok(Answer::Here(_)) => "here",
             Ok(Answer::NotHere(not_here)) => not_here.reason(),
@@ -129,6 +182,9 @@ impl Client {
         let (mut signed_in, mut redirects) = (false, 0);
         for _ in 0..HOPS_MAX {
             let response = self.send(question, url.clone(), authorization.clone()).await?;
+            if Origin::of(&url) == view.source.origin {
+                self.standings.read(view, &response.headers, self.clock.now());
+            }
             let status = response.status;
             if status == StatusCode::UNAUTHORIZED && !signed_in && challenge::choose(&response.headers).is_some() {
                 signed_in = true;
@@ -256,6 +312,10 @@ impl Client {
             StatusCode::TOO_MANY_REQUESTS => Err(Fault::RateLimited { retry_after }),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 match challenge::choose(&response.headers) {
+                    // The token is fresh: who does not take it as one is not talking about this repository.
+                    Some(Challenge::Bearer { error: Some(error), .. }) if error == "invalid_token" => {
+                        return Err(Fault::Status { status, retry_after });
+                    }
                     // A token was given and is not enough for this repository.
                     Some(Challenge::Bearer { .. }) if status == StatusCode::UNAUTHORIZED => {
                         return Ok(Answer::NotHere(NotHere::Denied));

@@ -72,12 +72,21 @@ pub enum Fault {
     /// The answer is not what the protocol says.
     #[error("bad answer: {0}")]
     BadAnswer(String),
+    /// Not asked: it failed a moment ago, and is left alone for a while.
+    #[error("left alone for {retry_in:?} more, after: {fault}")]
+    LeftAlone {
+        /// What it did.
+        fault: Box<Fault>,
+        /// How much longer.
+        retry_in: Duration,
+    },
 }
 
 impl Fault {
     /// The code that callers decide on.
     pub fn code(&self) -> ErrorCode {
         match self {
+            Self::LeftAlone { fault, .. } => fault.code(),
             Self::Timeout(_) => ErrorCode::DeadlineExceeded,
             Self::RateLimited { .. } => ErrorCode::ResourceExhausted,
             Self::Status { status, .. } if *status == StatusCode::GATEWAY_TIMEOUT => ErrorCode::DeadlineExceeded,
@@ -96,6 +105,7 @@ impl Fault {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::Status { retry_after, .. } => *retry_after,
+            Self::LeftAlone { retry_in, .. } => Some(*retry_in),
             _ => None,
         }
     }
@@ -106,6 +116,9 @@ impl Fault {
             Self::Connection(_) => "connection",
             Self::Timeout(_) => "timeout",
             Self::RateLimited { .. } => "rate_limited",
+            Self::Status { status, .. } if status.is_server_error() => "server_error",
+            Self::Status { status: StatusCode::UNAUTHORIZED, .. } => "unauthorized",
+            Self::Status { status: StatusCode::FORBIDDEN, .. } => "forbidden",
             Self::Status { .. } => "status",
             Self::CredentialsRefused(_) => "credentials_refused",
             Self::CredentialsSealed(_) => "credentials_sealed",
@@ -113,6 +126,12 @@ impl Fault {
             Self::RedirectTarget(_) => "redirect_target",
             Self::Redirect(_) => "redirect",
             Self::BadAnswer(_) => "bad_answer",
+            Self::LeftAlone { fault, .. } => match **fault {
+                Self::RateLimited { .. } => "breaker_rate_limited",
+                Self::Timeout(_) => "breaker_timeout",
+                Self::Connection(_) => "breaker_connection",
+                _ => "breaker_server_error",
+            },
         }
     }
 }

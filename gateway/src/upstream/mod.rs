@@ -9,11 +9,16 @@
 //! | [`challenge`] | parser of their `WWW-Authenticate` (pure) |
 //! | [`token`] | the token dance and the token cache |
 //! | [`client`] | one request: sign in, follow redirects, classify the answer |
+//! | [`budget`] | the rate budget that answers tell of, and how validity stretches as it shrinks (pure) |
+//! | [`breaker`] | when an upstream is left alone (pure) |
+//! | [`standing`] | both, kept by source |
 //! | [`content`] | manifests and blobs |
 //! | [`listing`] | tags and referrers |
 //! | `link` | parser of their `Link` (pure) |
 //! | [`error`] | `NotHere` and `Fault` |
 
+pub mod breaker;
+pub mod budget;
 pub mod challenge;
 pub mod client;
 pub mod connection;
@@ -23,6 +28,7 @@ pub mod exchange;
 mod link;
 pub mod listing;
 pub mod proxy;
+pub mod standing;
 pub mod token;
 pub mod transport;
 

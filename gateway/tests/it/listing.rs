@@ -216,24 +216,6 @@ async fn without_the_api_the_fallback_tag_has_the_list() {
 }
 
 #[tokio::test]
-async fn referrers_are_the_union_over_the_upstreams_the_subjects_own_first() {
-    let world = World::with(vec![Config::default(), Config::default()], |_| {}).await;
-    let (image, signature, materials) = signed(30);
-    // The image is at the second upstream, a signature at both, an attestation at the first only.
-    world.upstreams[1].push("a", "1", &image);
-    world.upstreams[1].push("a", "sig", &signature);
-    world.upstreams[0].push("a", "sig", &signature);
-    world.upstreams[0].push("a", "sbom", &materials);
-    world.get(&manifest("a", "1")).await;
-    world.settle(image.digest()).await;
-    let answer = world.get(&format!("a/referrers/{}", image.digest())).await;
-    assert_eq!(digests_of(&answer), [signature.digest(), materials.digest()]);
-    for artifact in [&signature, &materials] {
-        assert_eq!(&world.get(&manifest("a", artifact.digest())).await.body, artifact.manifest().bytes());
-    }
-}
-
-#[tokio::test]
 async fn a_part_of_the_referrers_is_marked_and_a_missing_source_is_an_error() {
     let world = World::with(vec![Config::default(), Config::default()], |_| {}).await;
     let (image, signature, _) = signed(40);

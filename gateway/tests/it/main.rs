@@ -2,13 +2,21 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
 mod addressing;
+mod ahead;
+mod answer;
 mod answers;
+mod apart;
+mod budget;
+mod defects;
+mod epochs;
 mod faults;
 mod fills;
 mod freshness;
+mod hub;
 mod layering;
 mod listing;
 mod prefetch;
+mod records;
 mod redirects;
 mod rights;
 mod shapes;

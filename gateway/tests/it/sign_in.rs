@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use roadstead_loadtest::image::Image;
-use roadstead_loadtest::registry::{self, Auth, Credentials, Kind, Redirect, TokenAuth, TokenField};
+use roadstead_loadtest::registry::{self, Auth, Credentials, Kind, TokenAuth, TokenField};
 use roadstead_proto::domain::principal::{Role, TokenHash};
 use roadstead_proto::domain::registry::GroupId;
 use roadstead_proto::meta::MetaStore as _;
@@ -60,34 +60,6 @@ async fn a_revoked_token_is_replaced() {
     world.upstream().push("team/app", "y", &next);
     assert_eq!(world.get(&manifest("team/app", "y")).await.digest(), next.digest());
     assert_eq!(world.upstream().counters().of(Kind::Token), 2);
-}
-
-#[tokio::test]
-async fn authorization_does_not_cross_to_the_redirect_target() {
-    for status in [301, 302, 303, 307, 308] {
-        let config = registry::Config {
-            auth: Auth::Token(TokenAuth::default()),
-            redirect: Some(Redirect { status, heads: true }),
-            ..registry::Config::default()
-        };
-        let world = World::with(vec![config], |_| {}).await;
-        pull(&world, &image(5)).await;
-        let counters = world.upstream().counters();
-        assert!(counters.of(Kind::CdnGet) > 0, "{status}");
-        assert_eq!(counters.cdn_authorizations(), 0, "{status}");
-    }
-}
-
-#[tokio::test]
-async fn manifests_are_asked_for_in_every_form_and_unpacked() {
-    let world = World::start().await;
-    pull(&world, &image(6)).await;
-    let counters = world.upstream().counters();
-    let seen = counters.last(Kind::ManifestGet).unwrap();
-    let accept = format!("{seen:?}");
-    for form in ["oci.image.index", "oci.image.manifest", "manifest.list.v2", "manifest.v2", "identity"] {
-        assert!(accept.contains(form), "{form} in {accept}");
-    }
 }
 
 async fn token(world: &World, group: u64, role: Role, text: &str) {

@@ -1,10 +1,22 @@
-//! The walk down a registry's upstreams: "not here" goes on, a fault stops.
+//! The walk down a registry's upstreams, and the routes it leaves (architecture §3).
+
+use std::time::Duration;
 
 use roadstead_loadtest::image::Image;
-use roadstead_loadtest::registry::{self, Auth, Fault, Kind, TokenAuth, TokenRefusal};
-use roadstead_proto::domain::upstream::OnError;
+use roadstead_loadtest::registry::{self, Fault, Kind};
+use roadstead_proto::domain::entry::TagKey;
+use roadstead_proto::domain::registry::{RegistryId, UpstreamId};
+use roadstead_proto::domain::upstream::{OnError, UpstreamSettings};
+use roadstead_proto::meta::{Consistency, MetaStore as _};
+use roadstead_proto::state::command::Command;
 
-use crate::world::{World, blob, manifest};
+use crate::world::{World, blob, eventually, manifest};
+
+const VALIDITY: Duration = Duration::from_secs(24 * 3600);
+
+fn tag_key(repository: &str, tag: &str) -> TagKey {
+    TagKey { registry: RegistryId(1), repository: repository.parse().unwrap(), tag: tag.parse().unwrap() }
+}
 
 async fn two() -> World {
     World::with(vec![registry::Config::default(), registry::Config::default()], |_| {}).await
@@ -42,25 +54,6 @@ async fn what_was_found_below_is_found_after_a_restart_with_every_upstream_down(
 }
 
 #[tokio::test]
-async fn no_fault_above_lets_another_image_of_the_name_through() {
-    let world = two().await;
-    let other = image(4);
-    world.upstreams[1].push("a", "x", &other);
-    for fault in [
-        Fault::status(500, "UNKNOWN"),
-        Fault::status(429, "TOOMANYREQUESTS"),
-        Fault::bare_status(403, "blocked"),
-        Fault::bare_status(401, "who are you"),
-        Fault::new(registry::Effect::Disconnect),
-    ] {
-        world.upstreams[0].set_faults([fault.clone()]);
-        let answer = world.get(&manifest("a", "x")).await;
-        assert!(matches!(answer.status.as_u16(), 429 | 502), "{fault:?}: {}", answer.status);
-    }
-    assert_eq!(world.upstreams[1].counters().total(), 0, "the lower upstream was never asked");
-}
-
-#[tokio::test]
 async fn an_upstream_may_be_passed_over_on_faults() {
     let configs = vec![registry::Config::default(), registry::Config::default()];
     let world = World::with(configs, |settings| settings[0].on_error = OnError::Next).await;
@@ -72,29 +65,54 @@ async fn an_upstream_may_be_passed_over_on_faults() {
 }
 
 #[tokio::test]
-async fn denied_to_the_public_means_not_here() {
-    for refusal in [TokenRefusal::Later, TokenRefusal::Unauthorized, TokenRefusal::Forbidden] {
-        let auth = TokenAuth { private: ["a".to_owned()].into(), refusal, ..TokenAuth::default() };
-        let first = registry::Config { auth: Auth::Token(auth), ..registry::Config::default() };
-        let world = World::with(vec![first, registry::Config::default()], |_| {}).await;
-        let below = image(6);
-        world.upstreams[1].push("a", "x", &below);
-        assert_eq!(world.get(&manifest("a", "x")).await.digest(), below.digest(), "{refusal:?}");
-    }
+async fn at_expiry_the_walk_restarts_at_the_top_and_a_fault_there_serves_the_copy() {
+    let world = two().await;
+    let (above, below) = (image(20), image(21));
+    world.upstreams[1].push("a", "x", &below);
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), below.digest());
+    let (key, route) = (tag_key("a", "x"), async |world: &World, key: &TagKey| {
+        world.meta.tag(key, Consistency::Local).await.unwrap().route
+    });
+    eventually("the route is kept", async || route(&world, &key).await.is_some()).await;
+    let kept = route(&world, &key).await.unwrap();
+    assert_eq!((kept.upstream, kept.not_here), (UpstreamId(2), vec![UpstreamId(1)]));
+
+    world.upstreams[0].push("a", "x", &above);
+    world.upstreams[0].set_faults([Fault::status(500, "UNKNOWN")]);
+    world.clock.advance(VALIDITY);
+    let asked = world.upstreams[1].counters().total();
+    let stale = world.get(&manifest("a", "x")).await;
+    assert_eq!(
+        (stale.digest().as_str(), stale.header("cache-status")),
+        (below.digest(), "roadstead; hit; ttl=0; detail=server_error")
+    );
+    assert_eq!(world.upstreams[1].counters().total(), asked, "below a fault nobody is asked");
+
+    world.upstreams[0].set_faults([]);
+    world.clock.advance(Duration::from_secs(5));
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), above.digest());
 }
 
 #[tokio::test]
-async fn credentials_that_are_refused_are_a_fault() {
-    let credentials = registry::Credentials::new("user", "right");
-    let token = TokenAuth { credentials: Some(credentials.clone()), anonymous: false, ..TokenAuth::default() };
-    for auth in [Auth::Token(token), Auth::Basic(credentials)] {
-        let first = registry::Config { auth: auth.clone(), ..registry::Config::default() };
-        let world = World::with(vec![first, registry::Config::default()], |settings| {
-            settings[0].credentials = Some(World::credentials("user", "wrong"));
-        })
-        .await;
-        world.upstreams[1].push("a", "x", &image(7));
-        assert_eq!(world.get(&manifest("a", "x")).await.status.as_u16(), 502, "{auth:?}");
-        assert_eq!(world.upstreams[1].counters().total(), 0);
-    }
+async fn another_address_of_a_higher_upstream_voids_the_route_past_it() {
+    let world = two().await;
+    let (elsewhere, below) = (image(22), image(23));
+    world.upstreams[1].push("a", "x", &below);
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), below.digest());
+    world.tag_recorded_at(UpstreamId(2), "a", "x").await;
+    let other = registry::Upstream::start(registry::Config::default()).await.unwrap();
+    other.push("a", "x", &elsewhere);
+    let settings = UpstreamSettings::new("first", other.url().parse().unwrap());
+    world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings: settings.clone() }).await.unwrap();
+    let moved = async || world.get(&manifest("a", "x")).await.digest() == elsewhere.digest();
+    eventually("the tag is fresh, and yet the walk restarts at the top", moved).await;
+
+    // What is no address and no account changes nothing of where things are.
+    let gets = other.counters().total();
+    let settings = UpstreamSettings { validity: VALIDITY * 2, ..settings };
+    world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings }).await.unwrap();
+    world.clock.advance(VALIDITY);
+    let hit = async || world.get(&manifest("a", "x")).await.header("cache-status") == "roadstead; hit";
+    eventually("the new validity counts", hit).await;
+    assert!(other.counters().total() <= gets + 1, "at most while the change was on its way");
 }

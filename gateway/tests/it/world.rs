@@ -4,28 +4,23 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use http::HeaderMap;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use roadstead_gateway::config::{Config, Prefetch, Redirects, Timeouts};
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::Telemetry;
-use roadstead_gateway::upstream::ReqwestExchange;
 use roadstead_gateway::upstream::connection::Transport;
+use roadstead_gateway::upstream::{HttpExchange, ReqwestExchange};
 use roadstead_gateway::{Components, Gateway};
-use roadstead_loadtest::content::digest_of;
 use roadstead_loadtest::registry::{self, Upstream};
-use roadstead_proto::clock::{Clock as _, ManualClock};
+use roadstead_proto::clock::ManualClock;
 use roadstead_proto::domain::lease::GatewayId;
-use roadstead_proto::domain::registry::{RegionId, RegistryId, UpstreamId};
+use roadstead_proto::domain::registry::{RegionId, RegistryId};
 use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::domain::upstream::{Credentials, UpstreamSettings};
+use roadstead_proto::meta::MetaStore as _;
 use roadstead_proto::meta::memory::InMemoryMeta;
-use roadstead_proto::meta::{Consistency, MetaStore as _};
 use roadstead_proto::state::command::{Bootstrap, Command};
-use roadstead_proto::state::read::ContentQuery;
 use roadstead_storage::blob::BlobStore;
 use roadstead_storage::testing::brittle::{Breaks, BrittleStore};
 use roadstead_storage::testing::faulty::FaultyStore;
@@ -34,6 +29,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use crate::answer::{Answer, read};
+use crate::hub::AsHub;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -56,6 +54,9 @@ pub(crate) struct World {
     pub(crate) mirror: Option<RegistryId>,
     transport: Transport,
     timeouts: Timeouts,
+    /// Whether requests to Docker Hub go to the first upstream instead.
+    as_hub: bool,
+    store: Option<Arc<dyn BlobStore>>,
     min_free_bytes: u64,
     client: reqwest::Client,
     running: Option<Running>,
@@ -78,35 +79,6 @@ struct Running {
     admin: String,
     stop: CancellationToken,
     served: JoinHandle<()>,
-}
-
-/// An answer, read to its end.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
-    }
-
-    pub(crate) fn digest(&self) -> String {
-        digest_of(&self.body)
-    }
-
-    /// The code of an OCI error body.
-    pub(crate) fn code(&self) -> String {
-        let body: serde_json::Value = serde_json::from_slice(&self.body).expect("an OCI error body");
-        body["errors"][0]["code"].as_str().unwrap().to_owned()
-    }
-
-    pub(crate) fn message(&self) -> String {
-        let body: serde_json::Value = serde_json::from_slice(&self.body).expect("an OCI error body");
-        body["errors"][0]["message"].as_str().unwrap().to_owned()
-    }
 }
 
 impl World {
@@ -147,10 +119,33 @@ impl World {
             mirror: Some(RegistryId(1)),
             transport: Transport::default(),
             timeouts: Timeouts::default(),
+            as_hub: false,
+            store: None,
             min_free_bytes: 0,
             client: client(),
             running: None,
         }
+    }
+
+    /// Upstreams that are given so long, with other settings.
+    pub(crate) async fn tuned(
+        configs: Vec<registry::Config>,
+        timeouts: Timeouts,
+        adjust: impl FnOnce(&mut [UpstreamSettings]),
+    ) -> Self {
+        let mut world = Self::prepare(configs).await;
+        world.timeouts = timeouts;
+        world.transport.idle_timeout = timeouts.answer;
+        adjust(&mut world.settings);
+        world.bootstrapped().await
+    }
+
+    /// One upstream, which is Docker Hub by its name.
+    pub(crate) async fn of_docker_hub() -> Self {
+        let mut world = Self::prepare(vec![registry::Config::default()]).await;
+        world.settings = vec![UpstreamSettings::new("hub", "https://docker.io".parse().unwrap())];
+        world.as_hub = true;
+        world.bootstrapped().await
     }
 
     /// The same, where pulls need a token.
@@ -193,17 +188,6 @@ impl World {
         self.start_gateway().await;
     }
 
-    /// Whether a digest is stored and recorded.
-    pub(crate) async fn is_recorded(&self, digest: &str) -> bool {
-        let query = ContentQuery {
-            upstreams: Vec::new(),
-            repository: "any".parse().unwrap(),
-            digest: digest.parse().unwrap(),
-            region: RegionId::default_region(),
-        };
-        self.meta.content(&query, Consistency::Local).await.unwrap().location.is_some()
-    }
-
     /// Files of the store that are neither its marker nor its lock, and of the spool folder.
     pub(crate) fn files(&self) -> Vec<String> {
         let names = |folder: &str| {
@@ -236,23 +220,36 @@ impl World {
         let mut storage = roadstead_storage::config::Config::local(self.folder.path().join("blobs"));
         storage.min_free_bytes = self.min_free_bytes;
         let directory = async || roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap().store;
-        let store: Arc<dyn BlobStore> = match &self.keeping {
+        self.store = Some(match &self.keeping {
             Keeping::Directory => directory().await,
             Keeping::Signing => SigningStore::new(directory().await),
             Keeping::Brittle(breaks) => BrittleStore::new(directory().await, *breaks),
             Keeping::Bucket(bucket) => bucket.stack(&storage, &telemetry.meter()).await,
-        };
+        });
+        self.running = Some(self.launch("test", telemetry).await);
+    }
+
+    /// A second gateway of the same cluster.
+    pub(crate) async fn second_gateway(&self) -> Second {
+        Second(self.launch("second", Telemetry::new().unwrap()).await)
+    }
+
+    async fn launch(&self, name: &str, telemetry: Telemetry) -> Running {
+        let store = Arc::clone(self.store.as_ref().unwrap());
+        let exchange = ReqwestExchange::new(&self.transport).unwrap();
+        let exchange: Arc<dyn HttpExchange> =
+            if self.as_hub { Arc::new(AsHub(exchange, self.upstream().addr())) } else { Arc::new(exchange) };
         let components = Components {
             meta: Arc::clone(&self.meta) as Arc<_>,
             leases: Arc::clone(&self.meta) as Arc<_>,
             store,
-            exchange: Arc::new(ReqwestExchange::new(&self.transport).unwrap()),
+            exchange,
             clock: Arc::clone(&self.clock) as Arc<_>,
             keyring: Keyring::from_hex(KEY).unwrap(),
             telemetry,
         };
         let config = Config {
-            gateway: GatewayId("test".into()),
+            gateway: GatewayId(name.into()),
             region: RegionId::default_region(),
             anonymous_pull: self.anonymous,
             mirror_registry: self.mirror,
@@ -271,13 +268,14 @@ impl World {
         let admin_base = format!("http://{}", admin.local_addr().unwrap());
         let stop = CancellationToken::new();
         let served = tokio::spawn(gateway.serve(listener, admin, stop.clone()));
-        self.running = Some(Running { base, admin: admin_base, stop, served });
+        Running { base, admin: admin_base, stop, served }
     }
 
     /// Drains the gateway: what it is doing is done, and recorded, when this returns.
     pub(crate) async fn stop(&mut self) {
         // Idle connections of ours would only be waited for.
         self.client = client();
+        self.store = None;
         let running = self.running.take().unwrap();
         running.stop.cancel();
         tokio::time::timeout(SOON, running.served).await.expect("the gateway drains").unwrap();
@@ -346,6 +344,11 @@ impl World {
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
+    /// Whether something was counted: a metric's name, and what stands in its labels.
+    pub(crate) async fn counted(&self, name: &str, label: &str) -> bool {
+        self.metrics().await.lines().any(|line| line.starts_with(name) && line.contains(label))
+    }
+
     /// Sends a request to a whole URL.
     pub(crate) async fn send(
         &self,
@@ -360,45 +363,6 @@ impl World {
         request.send().await
     }
 
-    pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.request_url(method, &self.url(path), headers).await
-    }
-
-    /// The same for a whole URL.
-    pub(crate) async fn request_url(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
-        let response = self.send(method, url, headers).await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, body: response.bytes().await.unwrap() }
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.request(Method::GET, path, &[]).await
-    }
-
-    pub(crate) async fn head(&self, path: &str) -> Answer {
-        self.request(Method::HEAD, path, &[]).await
-    }
-
-    /// A pull that answers its headers and has its body still to come.
-    pub(crate) async fn begin(&self, path: &str) -> reqwest::Response {
-        self.send(Method::GET, &self.url(path), &[]).await.unwrap()
-    }
-
-    /// Waits until a digest is stored and recorded.
-    pub(crate) async fn settle(&self, digest: &str) {
-        eventually("the digest is recorded", async || self.is_recorded(digest).await).await;
-    }
-
-    /// Waits until what the first upstream said of a tag just now is recorded.
-    pub(crate) async fn tag_recorded(&self, repository: &str, tag: &str) {
-        let (repository, tag) = (repository.parse().unwrap(), tag.parse().unwrap());
-        eventually("the tag is recorded", async || {
-            let entry = self.meta.tag_entry(UpstreamId(1), &repository, &tag, Consistency::Local).await.unwrap();
-            entry.is_some_and(|entry| entry.checked_at == self.clock.now())
-        })
-        .await;
-    }
-
     /// The credentials of an upstream, sealed as the gateway opens them.
     pub(crate) fn credentials(username: &str, password: &str) -> Credentials {
         let (keyring, password) = (Keyring::from_hex(KEY).unwrap(), Secret::new(password));
@@ -407,6 +371,15 @@ impl World {
             id: keyring.credential_id(username, &password),
             password: keyring.seal(&password).unwrap(),
         }
+    }
+}
+
+/// A gateway beside the world's own.
+pub(crate) struct Second(Running);
+
+impl Second {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}/v2/virtual_registries/container/1/{path}", self.0.base)
     }
 }
 
@@ -423,16 +396,6 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         }
     });
     assert!(waited.await.is_ok(), "{what}");
-}
-
-/// Reads a body to its end; an error is what a client sees when the connection is aborted.
-pub(crate) async fn read(response: reqwest::Response) -> reqwest::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    let mut stream = response.bytes_stream();
-    while let Some(piece) = stream.next().await {
-        body.extend_from_slice(&piece?);
-    }
-    Ok(body)
 }
 
 pub(crate) fn manifest(name: &str, reference: &str) -> String {

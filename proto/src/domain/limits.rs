@@ -193,11 +193,47 @@ pub const STALE_IF_NOT_FOUND: Duration = Duration::from_secs(24 * 3600);
 pub const NOT_HERE_MEMORY: Duration = Duration::from_secs(10);
 /// How long a failed revalidation is remembered, so that a dead upstream costs one short wait, not one per pull.
 pub const FAULT_MEMORY: Duration = Duration::from_secs(5);
+/// Answers that were no content which are remembered (the two above), by count: who asks for one-off names in a flood
+/// pushes older ones out. Some 400 bytes each.
+pub const SETBACKS_IN_MEMORY: u64 = 10_000;
 /// Longest `Retry-After` of an upstream that is believed: Docker Hub counts pulls in windows of six hours. Without a bound,
 /// one odd answer would silence an upstream for ever.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// `Retry-After` on 503 and 504 when the upstream named none.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
+
+/// A tag in use is checked ahead in the last tenth of its validity: 2.4 of 24 hours, time enough to meet nearly every tag
+/// that is pulled daily by several jobs, and no more than a tenth of the checks are spent early.
+pub const REFRESH_AHEAD_PART: u32 = 10;
+/// Tags of which it is remembered that this gateway has checked ahead: as many as change hands in a tenth of a day.
+pub const REFRESHES_IN_MEMORY: u64 = 10_000;
+/// Checks ahead that run at once. Each is one small request; a fleet's start after a night makes thousands due together.
+pub const REFRESHES_AT_ONCE: usize = 8;
+
+/// Sources (origin and identity) whose budget and breakers are kept: more than any configuration has upstreams.
+pub const SOURCES_IN_MEMORY: u64 = 10_000;
+/// Below this part of a rate budget validity stretches. Docker Hub's 100 in six hours leave 25: about one an hour and
+/// quarter, so that a fleet's cold pulls still find some.
+pub const BUDGET_LOW_PERCENT: u64 = 25;
+/// The most that validity is stretched by while something is left: a day becomes four.
+pub const BUDGET_STRETCH_MAX: u32 = 4;
+/// The window of a budget that names none: Docker Hub's.
+pub const BUDGET_WINDOW_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+/// The longest window that is believed: a budget that is used up stretches validity until it ends.
+pub const BUDGET_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Faults in a row after which an upstream is left alone: one pull retries three to five times by itself, so that fewer
+/// would let a single client decide.
+pub const BREAKER_FAULTS: u32 = 5;
+/// How long it is then left alone at first; doubles each time. As long as clients are told to wait.
+pub const BREAKER_PAUSE: Duration = RETRY_AFTER_DEFAULT;
+/// The longest such pause: a registry that is back is used again within a minute.
+pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The same after a 429 that names no time.
+pub const BREAKER_RATE_LIMITED_MAX: Duration = Duration::from_secs(5 * 60);
+/// How soon to come back while another request finds out.
+pub const BREAKER_PROBE_WAIT: Duration = Duration::from_secs(1);
+/// The longest `Retry-After` that is obeyed: one request an hour is no burden to anybody, and shows when a limit was raised.
+pub const BREAKER_RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// How often access counts are sent to the metadata.
 pub const TOUCH_EVERY: Duration = Duration::from_secs(5);

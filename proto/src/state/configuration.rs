@@ -77,12 +77,27 @@ pub(super) fn update_upstream(
         upstream.settings.url != settings.url || upstream.settings.source().credential != settings.source().credential;
     if moved {
         upstream.epoch = Epoch::from(context.index);
+        void_routes(context, id)?;
     }
     upstream.settings = settings.clone();
     upstream.updated_at = context.counters.now;
     store(context.rows, Table::Upstreams, &id_key(id.0), &upstream)?;
     context.configuration_changed();
     Ok(Outcome::Done)
+}
+
+/// What an upstream at another address or for another account has is not known: where it said "not here", it may say
+/// otherwise, and routes past it are void.
+fn void_routes(context: &mut Context<'_>, upstream: UpstreamId) -> Result<(), Stop> {
+    let links: Vec<Link> = load_all(context.rows, Table::Links, &[])?;
+    for link in links.into_iter().filter(|link| link.upstream == upstream) {
+        let key = id_key(link.registry.0);
+        if let Some(mut registry) = load::<Registry>(context.rows, Table::Registries, &key)? {
+            registry.routing = context.index;
+            store(context.rows, Table::Registries, &key, &registry)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn purge_upstream(context: &mut Context<'_>, id: UpstreamId) -> Result<Outcome, Stop> {
