@@ -20,6 +20,13 @@ pub enum Challenge {
     Basic,
 }
 
+impl Challenge {
+    /// Whether the token that was sent is no token, or is one no more (RFC 6750 §3.1).
+    pub fn calls_token_invalid(&self) -> bool {
+        matches!(self, Self::Bearer { error: Some(error), .. } if error == "invalid_token")
+    }
+}
+
 /// One scheme with its parameters, names in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RawChallenge {

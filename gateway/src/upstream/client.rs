@@ -179,16 +179,19 @@ impl Client {
             Answer::Here(authorization) => authorization,
             Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
         };
-        let (mut signed_in, mut redirects) = (false, 0);
+        let (mut sign_ins, mut redirects) = (0, 0);
         for _ in 0..HOPS_MAX {
             let response = self.send(question, url.clone(), authorization.clone()).await?;
             if Origin::of(&url) == view.source.origin {
                 self.standings.read(view, &response.headers, self.clock.now());
             }
             let status = response.status;
-            if status == StatusCode::UNAUTHORIZED && !signed_in && challenge::choose(&response.headers).is_some() {
-                signed_in = true;
-                let challenge = challenge::choose(&response.headers);
+            let challenge =
+                if status == StatusCode::UNAUTHORIZED { challenge::choose(&response.headers) } else { None };
+            // A token that is worth nothing though it is fresh was revoked on its way: one more is asked for.
+            let again = sign_ins == 1 && challenge.as_ref().is_some_and(Challenge::calls_token_invalid);
+            if challenge.is_some() && (sign_ins == 0 || again) {
+                sign_ins += 1;
                 match self.sign_in(view, question, &url, challenge, &scope).await? {
                     Answer::Here(Some(header)) => {
                         authorization = Some(header);
@@ -217,7 +220,7 @@ impl Client {
             let target = redirect_target(&url, &response.headers)?;
             if Origin::of(&target) != Origin::of(&url) {
                 authorization = None;
-                signed_in = false;
+                sign_ins = 0;
             }
             url = target;
         }
@@ -253,7 +256,14 @@ impl Client {
         let key = (view.upstream.id, view.upstream.epoch, question.repository.clone());
         match self.challenges.get(&key) {
             None => Ok(Answer::Here(None)),
-            Some(challenge) => self.meet(view, true, &challenge, scope).await,
+            Some(challenge) => {
+                let met = self.meet(view, true, &challenge, scope).await;
+                if met.is_err() {
+                    // It may have moved: the registry itself is asked next time.
+                    self.challenges.invalidate(&key);
+                }
+                met
+            }
         }
     }
 
@@ -313,7 +323,7 @@ impl Client {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 match challenge::choose(&response.headers) {
                     // The token is fresh: who does not take it as one is not talking about this repository.
-                    Some(Challenge::Bearer { error: Some(error), .. }) if error == "invalid_token" => {
+                    Some(challenge) if challenge.calls_token_invalid() => {
                         return Err(Fault::Status { status, retry_after });
                     }
                     // A token was given and is not enough for this repository.

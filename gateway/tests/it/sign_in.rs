@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use roadstead_loadtest::image::Image;
-use roadstead_loadtest::registry::{self, Auth, Credentials, Kind, TokenAuth, TokenField};
+use roadstead_loadtest::registry::{self, Auth, Credentials, Fault, Kind, TokenAuth, TokenField};
 use roadstead_proto::domain::principal::{Role, TokenHash};
 use roadstead_proto::domain::registry::GroupId;
 use roadstead_proto::meta::MetaStore as _;
@@ -86,4 +86,50 @@ async fn a_closed_gateway_wants_a_token() {
     let signed_in = [("authorization", "Bearer rst_reader")];
     let accepted = async || world.request(Method::GET, "a/manifests/x", &signed_in).await.digest() == image.digest();
     eventually("the new token is accepted", accepted).await;
+}
+
+/// A registry that wants tokens.
+async fn with_tokens() -> World {
+    let auth = Auth::Token(TokenAuth::default());
+    World::with(vec![registry::Config { auth, ..registry::Config::default() }], |_| {}).await
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_before_its_first_use_is_asked_for_once_more() {
+    let world = with_tokens().await;
+    let image = Image::builder(21).layers(&[10]).build();
+    world.upstream().push("a", "x", &image);
+    let refusal =
+        format!(r#"Bearer realm="{}/token",service="synthetic",error="invalid_token""#, world.upstream().url());
+    let revoked = |times| {
+        [
+            Fault::status(401, "UNAUTHORIZED").on(Kind::ManifestGet).skip(1).times(times),
+            Fault::header("www-authenticate", &refusal).on(Kind::ManifestGet).skip(1).times(times),
+        ]
+    };
+    world.upstream().set_faults(revoked(1));
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), image.digest());
+    assert_eq!(world.upstream().counters().of(Kind::Token), 2);
+    // And where it is so each time, nobody has said that the image is not there.
+    let other = Image::builder(22).layers(&[10]).build();
+    world.upstream().push("b", "x", &other);
+    world.upstream().set_faults(revoked(9));
+    assert_eq!(world.get(&manifest("b", "x")).await.status.as_u16(), 502);
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_moved_is_found_again() {
+    let world = with_tokens().await;
+    for (seed, tag) in [(23, "x"), (24, "y")] {
+        world.upstream().push("a", tag, &Image::builder(seed).layers(&[10]).build());
+    }
+    assert_eq!(world.get(&manifest("a", "x")).await.status.as_u16(), 200);
+    world.upstream().revoke_tokens();
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    world.upstream().set_faults([Fault::status(500, "UNKNOWN").on(Kind::Token)]);
+    assert_eq!(world.get(&manifest("a", "y")).await.status.as_u16(), 502);
+    // The old address is dead, and the registry knows a new one: here it wants no token any more.
+    world.upstream().set_auth(Auth::None);
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    assert_eq!(world.get(&manifest("a", "y")).await.status.as_u16(), 200);
 }
