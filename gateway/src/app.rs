@@ -19,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::fetch::Tools;
 use crate::fetch::blobs::Blobs;
+use crate::fetch::prefetch::{Prefetcher, Waiting};
 use crate::fetch::spool::SpoolSpace;
 use crate::health::{self, Health};
 use crate::lease::Session;
@@ -75,6 +76,8 @@ pub struct Gateway {
     meta: Arc<dyn MetaStore>,
     session: Arc<Session>,
     catalog: Arc<Catalog>,
+    /// What waits to be prefetched, where anything is.
+    prefetches: Option<Waiting>,
     tasks: TaskTracker,
 }
 
@@ -124,11 +127,15 @@ impl Gateway {
         };
         let space = SpoolSpace::new(config.spool_dir.clone(), Floor(config.min_free_bytes), limits::SPOOL_MEMORY_TOTAL);
         let resolver = Arc::new(Resolver::new(tools.clone(), config.manifest_memory));
+        let blobs = Arc::new(Blobs::new(tools.clone(), Arc::clone(&meta), space));
+        let (prefetcher, prefetches) =
+            config.prefetch.map(|settings| Prefetcher::new(Arc::clone(&blobs), settings)).unzip();
         let puller = Arc::new(Puller {
             snapshots,
-            lister: Arc::new(Lister::new(tools.clone(), Arc::clone(&resolver))),
+            lister: Arc::new(Lister::new(tools, Arc::clone(&resolver))),
             resolver,
-            blobs: Arc::new(Blobs::new(tools, Arc::clone(&meta), space)),
+            blobs,
+            prefetcher,
             usage: Arc::new(UsageLog::new(Arc::clone(&clock))),
             metrics,
             clock,
@@ -137,7 +144,7 @@ impl Gateway {
             mirror_registry: config.mirror_registry,
         });
         let health = Arc::new(Health::new(store, telemetry));
-        Ok(Self { config, puller, health, meta, session, catalog, tasks })
+        Ok(Self { config, puller, health, meta, session, catalog, prefetches, tasks })
     }
 
     /// What the public listener serves.
@@ -147,9 +154,13 @@ impl Gateway {
 
     /// Serves both listeners until `stop`; then drains: not ready, no new connections, running streams and downloads to
     /// their end within the drain timeout, and last the session.
-    pub async fn serve(self, listener: TcpListener, admin: TcpListener, stop: CancellationToken) {
+    pub async fn serve(mut self, listener: TcpListener, admin: TcpListener, stop: CancellationToken) {
         let jobs_stop = CancellationToken::new();
         let jobs = self.start_jobs(&jobs_stop);
+        if let Some(prefetches) = self.prefetches.take() {
+            // It ends first: what nobody has asked for is not begun during a drain.
+            jobs.spawn(prefetches.run(stop.clone()));
+        }
         let admin_stop = CancellationToken::new();
         let admin_router = health::admin(Arc::clone(&self.health));
         let admin = tokio::spawn(server::serve(admin, admin_router, admin_stop.clone(), limits::REQUEST_HEAD_TIMEOUT));

@@ -1,5 +1,6 @@
 //! Settings of one gateway, parsed and validated by whoever starts it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub min_free_bytes: u64,
     /// Who is sent to the object store for what; nobody without.
     pub redirects: Option<Redirects>,
+    /// What is fetched before a client asks; nothing without.
+    pub prefetch: Option<Prefetch>,
     /// How long running streams may go on after the stop signal.
     pub drain_timeout: Duration,
     /// How long upstreams may take.
@@ -62,6 +65,13 @@ impl Default for Timeouts {
             resume_pause_max: limits::FILL_RESUME_BACKOFF_MAX,
         }
     }
+}
+
+/// What is fetched before a client asks: configuration and layers of images whose manifest had to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefetch {
+    /// Blobs at the same time.
+    pub at_once: NonZeroUsize,
 }
 
 /// Who is sent to the object store for what.

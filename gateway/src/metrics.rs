@@ -19,6 +19,10 @@ pub struct Metrics {
     upstream_bytes: Counter<u64>,
     fills: Counter<u64>,
     fills_running: UpDownCounter<i64>,
+    prefetches: Counter<u64>,
+    prefetches_running: UpDownCounter<i64>,
+    prefetches_used: Counter<u64>,
+    prefetch_bytes: Counter<u64>,
     fill_resumes: Counter<u64>,
     stale: Counter<u64>,
     refreshes: Counter<u64>,
@@ -29,11 +33,18 @@ pub struct Metrics {
     unrecorded: UpDownCounter<i64>,
 }
 
-/// Content that was delivered and is not recorded yet: what a kill of the process would lose. Counted until dropped.
+/// One of what a gauge counts, until dropped.
 #[derive(Debug)]
-pub struct Unrecorded(UpDownCounter<i64>);
+pub struct Counted(UpDownCounter<i64>);
 
-impl Drop for Unrecorded {
+impl Counted {
+    fn by(gauge: &UpDownCounter<i64>) -> Self {
+        gauge.add(1, &[]);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.add(-1, &[]);
     }
@@ -91,6 +102,22 @@ impl Metrics {
                 .i64_up_down_counter("roadstead_unrecorded")
                 .with_description("Blobs and manifests that arrive or have arrived and are not recorded yet")
                 .build(),
+            prefetches: counter(
+                "roadstead_prefetches",
+                "Blobs of served manifests that were to be fetched before a client asks, by what became of it",
+            ),
+            prefetches_running: meter
+                .i64_up_down_counter("roadstead_prefetches_running")
+                .with_description("Downloads under way that no client has asked for")
+                .build(),
+            prefetches_used: counter(
+                "roadstead_prefetches_used",
+                "Prefetched blobs that a client then asked for, while they arrived or later",
+            ),
+            prefetch_bytes: counter(
+                "roadstead_prefetch_bytes",
+                "Bytes of blobs that were fetched whole before a client asked",
+            ),
             stale: counter("roadstead_stale_answers", "Tags served past their validity, by reason"),
             refreshes: counter("roadstead_refreshes", "Tags checked ahead of their validity's end, by outcome"),
             rate_limit: gauge(
@@ -141,10 +168,9 @@ impl Metrics {
         self.upstream_bytes.add(bytes, &[KeyValue::new("upstream", upstream.to_string())]);
     }
 
-    /// Content begins to arrive.
-    pub fn unrecorded(&self) -> Unrecorded {
-        self.unrecorded.add(1, &[]);
-        Unrecorded(self.unrecorded.clone())
+    /// Content begins to arrive; until it is recorded, a kill of the process would lose it.
+    pub fn unrecorded(&self) -> Counted {
+        Counted::by(&self.unrecorded)
     }
 
     /// A download of a blob began.
@@ -186,6 +212,26 @@ impl Metrics {
             KeyValue::new("reason", reason),
         ];
         self.left_alone.add(1, &labels);
+    }
+
+    /// A blob that was to be prefetched was, or was not.
+    pub fn prefetch_ended(&self, outcome: &'static str) {
+        self.prefetches.add(1, &[KeyValue::new("outcome", outcome)]);
+    }
+
+    /// A prefetch is under way.
+    pub fn prefetching(&self) -> Counted {
+        Counted::by(&self.prefetches_running)
+    }
+
+    /// A blob was prefetched whole.
+    pub fn prefetched(&self, bytes: u64) {
+        self.prefetch_bytes.add(bytes, &[]);
+    }
+
+    /// A client asked for a prefetched blob.
+    pub fn prefetch_used(&self) {
+        self.prefetches_used.add(1, &[]);
     }
 
     /// A tag was served past its validity.

@@ -152,6 +152,7 @@ impl Image {
             layers: Layers::Opaque,
             platform: ("linux".into(), "amd64".into()),
             sha512: false,
+            untyped: false,
         }
     }
 
@@ -221,6 +222,7 @@ pub struct ImageBuilder {
     layers: Layers,
     platform: (String, String),
     sha512: bool,
+    untyped: bool,
 }
 
 impl ImageBuilder {
@@ -254,6 +256,12 @@ impl ImageBuilder {
         self
     }
 
+    /// Leaves `mediaType` out of the manifest, which only the header then tells.
+    pub fn untyped(mut self) -> Self {
+        self.untyped = true;
+        self
+    }
+
     /// Sets operating system and architecture.
     pub fn platform(mut self, os: &str, architecture: &str) -> Self {
         self.platform = (os.into(), architecture.into());
@@ -284,12 +292,14 @@ impl ImageBuilder {
             },
         });
         let config = self.addressed(Blob::new(self.form.config(), Content::literal(config.to_string())));
-        let manifest = json!({
+        let mut manifest = json!({
             "schemaVersion": 2,
-            "mediaType": self.form.manifest(),
             "config": config.descriptor().to_json(),
             "layers": layers.iter().map(|layer| layer.descriptor().to_json()).collect::<Vec<_>>(),
         });
+        if !self.untyped {
+            manifest["mediaType"] = json!(self.form.manifest());
+        }
         let manifest = Manifest::from_json(self.form.manifest(), &manifest);
         let manifest = if self.sha512 { manifest.by_sha512() } else { manifest };
         Image { manifest, config, layers, platform: self.platform }

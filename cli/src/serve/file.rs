@@ -40,6 +40,8 @@ pub(crate) struct File {
     pub(crate) blob_memory: Option<Size>,
     /// Memory for manifests.
     pub(crate) manifest_memory: Option<Size>,
+    /// Blobs that are fetched before a client asks, at the same time.
+    pub(crate) prefetch: Option<usize>,
     /// As `--cache-validity`.
     pub(crate) cache_validity: Option<Span>,
     /// Where blobs are kept, and who is sent there.
@@ -216,6 +218,7 @@ mod tests {
             min_free_space: Some(_),
             blob_memory: Some(_),
             manifest_memory: Some(_),
+            prefetch: Some(_),
             cache_validity: Some(_),
             storage,
             upstreams: _,

@@ -4,9 +4,11 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use roadstead_gateway::config::Prefetch;
 use roadstead_gateway::seal::{Keyring, SealError};
 use roadstead_gateway::upstream::connection::{Certificates, PemError, Transport};
 use roadstead_gateway::upstream::proxy::{Proxies, ProxyError};
@@ -74,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) blob_memory: u64,
     /// Memory for manifests, in bytes.
     pub(crate) manifest_memory: u64,
+    /// What is fetched before a client asks.
+    pub(crate) prefetch: Option<Prefetch>,
     /// The admin token, where the environment has one.
     pub(crate) admin_token: Option<Secret>,
     /// The secret key in hexadecimal, where the environment has one.
@@ -123,6 +127,9 @@ pub(crate) enum SettingsError {
         /// Why.
         source: PemError,
     },
+    /// More than would ever run.
+    #[error("prefetch is {0}; at most {max} blobs are fetched ahead at a time, and 0 turns it off", max = limits::PREFETCH_MAX)]
+    Prefetch(usize),
     /// The connections.
     #[error(transparent)]
     Connections(#[from] ConnectionError),
@@ -169,6 +176,7 @@ pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>)
         min_free_space: file.min_free_space.map_or(limits::MIN_FREE_SPACE_DEFAULT, |size| size.0),
         blob_memory: file.blob_memory.map_or(limits::BLOB_MEMORY_DEFAULT, |size| size.0),
         manifest_memory: file.manifest_memory.map_or(limits::MANIFEST_MEMORY_DEFAULT, |size| size.0),
+        prefetch: prefetch(file.prefetch.unwrap_or(limits::PREFETCH_DEFAULT))?,
         admin_token: variable(ADMIN_TOKEN_VARIABLE).map(admin_token).transpose()?,
         secret_key: variable(SECRET_KEY_VARIABLE).map(secret_key).transpose()?,
     };
@@ -183,6 +191,13 @@ pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>)
 
 fn known_address(text: &str) -> SocketAddr {
     text.parse().expect("the defaults are addresses")
+}
+
+fn prefetch(at_once: usize) -> Result<Option<Prefetch>, SettingsError> {
+    if at_once > limits::PREFETCH_MAX {
+        return Err(SettingsError::Prefetch(at_once));
+    }
+    Ok(NonZeroUsize::new(at_once).map(|at_once| Prefetch { at_once }))
 }
 
 fn read_certificates(path: PathBuf) -> Result<CaFile, SettingsError> {
@@ -247,6 +262,9 @@ impl fmt::Display for Settings {
         writeln!(f, "  min_free_space   {}", Size(self.min_free_space))?;
         writeln!(f, "  blob_memory      {}", Size(self.blob_memory))?;
         writeln!(f, "  manifest_memory  {}", Size(self.manifest_memory))?;
+        let prefetch =
+            self.prefetch.map_or_else(|| "off".to_owned(), |prefetch| format!("{} at a time", prefetch.at_once));
+        writeln!(f, "  prefetch         {prefetch}")?;
         if !self.upstream_connections.is_empty() {
             writeln!(f, "\nConnections:\n")?;
         }

@@ -53,6 +53,18 @@ fn flags_win_over_the_file_and_the_file_over_the_defaults() {
 }
 
 #[test]
+fn how_much_is_prefetched_has_an_end_and_0_is_nothing() {
+    let at_once = |text: &str| with_file(text, Flags::default()).map(|settings| settings.prefetch);
+    let prefetch = |at_once| NonZeroUsize::new(at_once).map(|at_once| Prefetch { at_once });
+    assert_eq!(defaults().prefetch, prefetch(limits::PREFETCH_DEFAULT));
+    assert_eq!(at_once("prefetch = 32").unwrap(), prefetch(32));
+    assert_eq!(at_once("prefetch = 0").unwrap(), None);
+    let error = at_once("prefetch = 33").unwrap_err().to_string();
+    assert_eq!(error, "prefetch is 33; at most 32 blobs are fetched ahead at a time, and 0 turns it off");
+    assert!(with_file("prefetch = 0", Flags::default()).unwrap().to_string().contains("  prefetch         off\n"));
+}
+
+#[test]
 fn registry_0_is_no_mirror() {
     assert_eq!(with_file("mirror_registry = 0", Flags::default()).unwrap().mirror_registry, None);
 }
@@ -107,7 +119,17 @@ fn secrets_of_the_environment_are_checked_and_never_repeated() {
 #[test]
 fn the_answer_to_check_config_shows_what_would_be_used() {
     let shown = defaults().to_string();
-    for part in ["127.0.0.1:8080", "./roadstead-data", "256MiB", "64MiB", "1m", "1. docker-hub", "3. quay", "24h"] {
+    for part in [
+        "127.0.0.1:8080",
+        "./roadstead-data",
+        "256MiB",
+        "64MiB",
+        "1m",
+        "4 at a time",
+        "1. docker-hub",
+        "3. quay",
+        "24h",
+    ] {
         assert!(shown.contains(part), "{shown}");
     }
 }

@@ -12,9 +12,10 @@ const ARRIVED: u64 = LAYER_SIZE / 2;
 
 /// A pull that hangs in the middle of the layer, and what has arrived of it.
 async fn slow_pull(world: &World, roadstead: &Roadstead) -> (Response, Vec<u8>) {
+    // Before the manifest: with it the layer begins to arrive.
+    world.upstream.add_fault(Fault::new(Effect::Hang { after: ARRIVED }).on(Kind::BlobGet));
     let manifest = world.get(roadstead, &format!("manifests/{TAG}")).await;
     assert_eq!(manifest.status(), 200);
-    world.upstream.add_fault(Fault::new(Effect::Hang { after: ARRIVED }).on(Kind::BlobGet));
     let layer = format!("blobs/{}", world.image.layers()[0].digest());
     let mut response = world.get(roadstead, &layer).await;
     assert_eq!(response.status(), 200);

@@ -8,6 +8,7 @@
 mod drain;
 mod first_start;
 mod listeners;
+mod prefetch;
 mod process;
 mod proxy;
 mod restart;

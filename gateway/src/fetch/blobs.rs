@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::{ContentKind, Descriptor};
 use roadstead_proto::domain::image::Reference;
-use roadstead_proto::domain::limits;
 use roadstead_proto::domain::upstream::{OnError, SourceId};
 use roadstead_proto::meta::MetaStore;
-use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use super::Tools;
@@ -21,6 +19,7 @@ use super::fill::Fill;
 use super::join::Wanted;
 use super::source::{Lost, Source, stored};
 use super::spool::SpoolSpace;
+use super::turns::Turns;
 use crate::cache_status::CacheStatus;
 use crate::catalog::LookedUp;
 use crate::meta::snapshot::UpstreamView;
@@ -36,8 +35,7 @@ pub struct Blobs {
     pub(super) meta: Arc<dyn MetaStore>,
     pub(super) space: SpoolSpace,
     running: Mutex<HashMap<FillKey, Arc<Fill>>>,
-    /// Turns to download: memory is bounded however many blobs are wanted at once.
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) turns: Turns,
 }
 
 impl std::fmt::Debug for Blobs {
@@ -49,7 +47,7 @@ impl std::fmt::Debug for Blobs {
 impl Blobs {
     /// No blob, no download.
     pub fn new(tools: Tools, meta: Arc<dyn MetaStore>, space: SpoolSpace) -> Self {
-        Self { tools, meta, space, running: Mutex::default(), turns: Arc::new(Semaphore::new(limits::FILLS_MAX)) }
+        Self { tools, meta, space, running: Mutex::default(), turns: Turns::new() }
     }
 
     pub(super) fn running(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Fill>>> {

@@ -11,6 +11,7 @@ use super::fill::{Fill, Phase};
 use super::lead::{Finish, Lead};
 use super::source::{ByteOrigin, Lost, Source, stored};
 use super::spool::{Reader, SpoolError};
+use super::turns::Class;
 use crate::cache_status::CacheStatus;
 use crate::catalog::LookedUp;
 use crate::config::Timeouts;
@@ -56,14 +57,18 @@ impl Blobs {
             }
         }
         for _ in 0..JOIN_ATTEMPTS {
-            let seat = self.join_or_lead(&wanted)?;
+            let seat = self.join_or_lead(&wanted, Class::client())?;
             if let Answer::NotHere(not_here) = self.admit(&wanted, looked_up, &seat.fill).await? {
                 return Ok(Answer::NotHere(not_here));
             }
-            let fill = Arc::clone(&seat.fill);
+            let (fill, led) = (Arc::clone(&seat.fill), seat.led);
             match await_headers(&wanted, seat, self.tools.timeouts).await {
                 // What the upstream said to another repository is not said to this one.
                 Ok(Answer::NotHere(_)) | Err(_) if !fill.is_led_for(view.upstream.id, repository) => {
+                    self.take_off(&(view.source.clone(), *digest), &fill);
+                }
+                // It began before this client asked: an attempt of its own is still to come.
+                Err(_) if !led && fill.class().is_prefetch() => {
                     self.take_off(&(view.source.clone(), *digest), &fill);
                 }
                 answered => return answered,
@@ -72,8 +77,19 @@ impl Blobs {
         Err(FetchError::Abandoned)
     }
 
-    /// A seat in the running download of a digest from a source, or in a new one that this caller leads.
-    fn join_or_lead(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Seat, FetchError> {
+    /// Leads the download of a blob that nobody has asked for; `None` where one runs.
+    pub(super) fn lead_prefetch(self: &Arc<Self>, wanted: &Wanted<'_>, size: u64) -> Option<Arc<Fill>> {
+        if self.running().contains_key(&(wanted.view.source.clone(), *wanted.digest)) {
+            return None;
+        }
+        // Its reader goes at once: nobody stands still there.
+        let seat = self.join_or_lead(wanted, Class::prefetch(size)).ok()?;
+        seat.led.then_some(seat.fill)
+    }
+
+    /// A seat in the running download of a digest from a source, or in a new one that this caller leads. A client that joins
+    /// a prefetch makes it its own.
+    fn join_or_lead(self: &Arc<Self>, wanted: &Wanted<'_>, class: Class) -> Result<Seat, FetchError> {
         let Wanted { view, repository, digest, lost, .. } = *wanted;
         let key = (view.source.clone(), *digest);
         let (seat, beside) = {
@@ -82,6 +98,9 @@ impl Blobs {
             if let Some(fill) = there
                 && let Some(reader) = fill.spool().attach()
             {
+                if !class.is_prefetch() {
+                    fill.class().promote();
+                }
                 return Ok(Seat { fill: Arc::clone(fill), reader, led: false });
             }
             if let Some(fault) = self.tools.client.left_alone(view, Circuit::Blobs) {
@@ -89,7 +108,7 @@ impl Blobs {
             }
             // One that could not be kept has moved on: whoever comes now needs another.
             let beside = there.is_some();
-            let fill = Arc::new(Fill::new(*digest, self.space.spool(), view.upstream.id, repository.clone()));
+            let fill = Arc::new(Fill::new(*digest, self.space.spool(), view.upstream.id, repository.clone(), class));
             let reader = fill.spool().attach().ok_or(FillFailure::Spool(SpoolError::Passed))?;
             running.insert(key.clone(), Arc::clone(&fill));
             (Seat { fill, reader, led: true }, beside)
@@ -128,9 +147,7 @@ async fn await_headers(wanted: &Wanted<'_>, seat: Seat, timeouts: Timeouts) -> R
     let size = match (phase, wanted.size) {
         (Err(_), Some(promised)) => Some(promised),
         (Err(_), None) => return Err(upstream_fault(wanted.view, Fault::Timeout(patience))),
-        (Ok(Phase::Open { size: Some(now) } | Phase::Verified { size: now }), Some(before)) if now != before => {
-            return Err(FillFailure::SizeChanged { before, now }.into());
-        }
+        // Where a manifest says another size, the upstream's word and the digest count: a manifest may lie.
         (Ok(Phase::Open { size }), _) => size,
         (Ok(Phase::Verified { size }), _) => Some(size),
         (Ok(Phase::Stored(known)), _) => {

@@ -17,8 +17,9 @@ use tracing::warn;
 
 use super::blobs::{Blobs, FillKey};
 use super::error::FillFailure;
-use super::fill::{Fill, Phase, Pump, Reach};
+use super::fill::{Fill, Phase, Reach};
 use super::intake::Taken;
+use super::pump::Pump;
 use super::record::Content;
 use crate::catalog::Known;
 use crate::lease::{Held, Lease};
@@ -43,6 +44,7 @@ impl Drop for Finish {
         self.blobs.take_off(&self.key, &self.fill);
         // For a task that panicked; a phase that was reached stays.
         self.fill.abandon();
+        self.fill.class().end();
     }
 }
 
@@ -66,8 +68,7 @@ pub(super) struct Lead {
 impl Lead {
     pub(super) async fn run(self) {
         let fill = &self.finish.fill;
-        // Closed only with the process.
-        let _turn = Arc::clone(&self.finish.blobs.turns).acquire_owned().await.ok();
+        let _turn = self.finish.blobs.turns.take().await;
         let held = match self.lease().await {
             Ok(held) => held,
             Err(phase) => return fill.enter(phase),
@@ -107,7 +108,10 @@ impl Lead {
         let taken = match taken {
             Ok(taken) => taken,
             Err(failure) => {
-                warn!(digest = %self.digest, upstream = %self.view.upstream.id, %failure, "a download failed");
+                // Of one that nobody asked for, whoever began it speaks.
+                if !fill.class().is_unasked() {
+                    warn!(digest = %self.digest, upstream = %self.view.upstream.id, %failure, "a download failed");
+                }
                 running.ended(failure.reason());
                 return;
             }
@@ -190,6 +194,10 @@ impl Lead {
                 }
                 Ok(Lease::Elsewhere) if Instant::now() < until => tokio::time::sleep(ELSEWHERE_PAUSE).await,
                 Ok(Lease::Elsewhere) => return Err(Phase::Failed(FillFailure::Elsewhere)),
+                // Bytes that nobody waits for would be lost.
+                Err(_) if self.finish.fill.class().is_unasked() => {
+                    return Err(Phase::Failed(FillFailure::Abandoned));
+                }
                 Err(error) => {
                     warn!(%error, digest = %self.digest, "no lease: downloading without recording");
                     return Ok(None);

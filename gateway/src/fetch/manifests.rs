@@ -1,6 +1,7 @@
 //! Manifests: small, opaque bytes, kept in memory under a budget of their own, fetched whole.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -41,6 +42,25 @@ pub struct Manifest {
     pub bytes: Bytes,
     /// What its headers say.
     pub labels: Labels,
+    /// Whether a client has taken it since an upstream was asked for it.
+    pub news: News,
+}
+
+/// Whether something is new to clients, however many copies of it there are. Clients often ask by HEAD first, which takes
+/// nothing.
+#[derive(Debug, Clone)]
+pub struct News(Arc<AtomicBool>);
+
+impl News {
+    fn new(is_new: bool) -> Self {
+        Self(Arc::new(AtomicBool::new(is_new)))
+    }
+
+    /// A client takes it: whether it is the first.
+    pub fn take(&self) -> bool {
+        // Nearly always false, and then nothing is written.
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// A manifest in memory: all of it that is the digest's own, and no upstream's.
@@ -48,6 +68,7 @@ pub struct Manifest {
 struct InMemory {
     bytes: Bytes,
     labels: Labels,
+    news: News,
 }
 
 /// The manifests of every registry.
@@ -100,7 +121,7 @@ impl Manifests {
             return None;
         }
         let bytes = self.load_stored(digest, known).await?;
-        Some(self.keep(*digest, known.right.media_type.clone(), bytes))
+        Some(self.keep(*digest, known.right.media_type.clone(), bytes, false))
     }
 
     /// The same from memory alone.
@@ -108,14 +129,14 @@ impl Manifests {
         if known.right.kind != ContentKind::Manifest {
             return None;
         }
-        let InMemory { bytes, labels } = self.memory.get(digest)?;
-        Some(Manifest { digest: *digest, media_type: known.right.media_type.clone(), bytes, labels })
+        let InMemory { bytes, labels, news } = self.memory.get(digest)?;
+        Some(Manifest { digest: *digest, media_type: known.right.media_type.clone(), bytes, labels, news })
     }
 
-    fn keep(&self, digest: Digest, media_type: MediaType, bytes: Bytes) -> Manifest {
-        let labels = Labels::of(&digest);
-        self.memory.insert(digest, InMemory { bytes: bytes.clone(), labels: labels.clone() });
-        Manifest { digest, media_type, bytes, labels }
+    fn keep(&self, digest: Digest, media_type: MediaType, bytes: Bytes, is_new: bool) -> Manifest {
+        let (labels, news) = (Labels::of(&digest), News::new(is_new));
+        self.memory.insert(digest, InMemory { bytes: bytes.clone(), labels: labels.clone(), news: news.clone() });
+        Manifest { digest, media_type, bytes, labels, news }
     }
 
     async fn load_stored(&self, digest: &Digest, known: &Known) -> Option<Bytes> {
@@ -213,7 +234,7 @@ impl Manifests {
         };
         let (catalog, repository) = (&self.tools.catalog, &entry.repository);
         let known = Known { right: content.right(self.tools.clock.now()), location: None };
-        let manifest = self.keep(fetched.digest, fetched.media_type, fetched.bytes.clone());
+        let manifest = self.keep(fetched.digest, fetched.media_type, fetched.bytes.clone(), true);
         catalog.learn_children(view, repository, &content.children);
         catalog.learn_of(era, view, repository, &fetched.digest, known);
         if let Some(held) = held.take() {

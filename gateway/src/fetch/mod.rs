@@ -6,7 +6,8 @@
 //! | `right` | whose they are |
 //! | [`source`] | the bytes themselves, on their way to a client |
 //! | `join` | one download for all who want them |
-//! | `fill` | one download: spool, readers, pump |
+//! | `fill` | one download: where it stands, and its readers |
+//! | `pump` | from the upstream into it |
 //! | `budget` | how often it is continued |
 //! | `intake` | hash and file, a batch behind the readers |
 //! | `lead` | the task behind it |
@@ -14,6 +15,8 @@
 //! | [`manifests`] | manifests: small, in memory, fetched whole |
 //! | `presign` | URLs of the object store for bytes that are there |
 //! | [`spool`] | append-only bytes that many readers follow |
+//! | `turns` | how many downloads run at once, and on whose account |
+//! | [`prefetch`] | what a client will ask for next |
 //! | [`error`] | what a fetch can end in |
 
 pub mod blobs;
@@ -24,11 +27,14 @@ mod intake;
 mod join;
 mod lead;
 pub mod manifests;
+pub mod prefetch;
 mod presign;
+mod pump;
 mod record;
 mod right;
 pub mod source;
 pub mod spool;
+mod turns;
 
 use std::sync::Arc;
 

@@ -84,6 +84,9 @@ impl Puller {
     }
 
     fn touch(&self, permit: &Permit, digest: &Digest, upstream: UpstreamId) {
+        if let Some(prefetcher) = &self.prefetcher {
+            prefetcher.blob_served(digest);
+        }
         self.usage.touch(&EntryRef {
             upstream,
             repository: permit.repository().clone(),

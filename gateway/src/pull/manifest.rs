@@ -59,6 +59,9 @@ impl Puller {
                 reference: reference.clone(),
             };
             self.usage.touch(&entry);
+            if let Some(prefetcher) = self.prefetcher.as_ref().filter(|_| manifest.news.take()) {
+                prefetcher.manifest_served(permit, resolved.upstream, &manifest.bytes);
+            }
             self.metrics.sent(manifest.bytes.len() as u64, resolved.status.label());
             respond(&head, Body::from(manifest.bytes))
         };

@@ -35,6 +35,7 @@ use crate::cache_status::CacheStatus;
 use crate::client_address::ClientAddress;
 use crate::config::Redirects;
 use crate::fetch::blobs::Blobs;
+use crate::fetch::prefetch::Prefetcher;
 use crate::listing::Lister;
 use crate::meta::snapshot::{Snapshot, Snapshots};
 use crate::metrics::Metrics;
@@ -53,6 +54,8 @@ pub struct Puller {
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) blobs: Arc<Blobs>,
+    /// Nothing is prefetched without.
+    pub(crate) prefetcher: Option<Arc<Prefetcher>>,
     pub(crate) lister: Arc<Lister>,
     pub(crate) usage: Arc<UsageLog>,
     pub(crate) metrics: Metrics,

@@ -1,10 +1,11 @@
 //! A gateway with upstreams, as tests see it.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
-use roadstead_gateway::config::{Config, Redirects, Timeouts};
+use roadstead_gateway::config::{Config, Prefetch, Redirects, Timeouts};
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::Telemetry;
 use roadstead_gateway::upstream::connection::Transport;
@@ -29,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::answer::{Answer, read};
+pub(crate) use crate::answer::{Answer, blob, manifest, read};
 use crate::hub::AsHub;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -48,6 +49,8 @@ pub(crate) struct World {
     redirects: Option<Redirects>,
     /// What the store is.
     keeping: Keeping,
+    /// Off unless a test is about it: what is asked of upstreams is then what clients ask.
+    prefetch: Option<Prefetch>,
     pub(crate) mirror: Option<RegistryId>,
     transport: Transport,
     timeouts: Timeouts,
@@ -112,6 +115,7 @@ impl World {
             anonymous: true,
             redirects: None,
             keeping: Keeping::Directory,
+            prefetch: None,
             mirror: Some(RegistryId(1)),
             transport: Transport::default(),
             timeouts: Timeouts::default(),
@@ -253,6 +257,7 @@ impl World {
             spool_dir: self.folder.path().join("spool"),
             min_free_bytes: self.min_free_bytes,
             redirects: self.redirects.clone(),
+            prefetch: self.prefetch,
             drain_timeout: SOON,
             timeouts: self.timeouts,
         };
@@ -285,6 +290,13 @@ impl World {
     /// The same by other rules, over a store that has URLs for its objects.
     pub(crate) async fn redirecting(mut self, redirects: Option<Redirects>) -> Self {
         (self.redirects, self.keeping) = (redirects, Keeping::Signing);
+        self.restart().await;
+        self
+    }
+
+    /// The same, where so many blobs are fetched ahead of clients at a time.
+    pub(crate) async fn prefetching(mut self, at_once: usize) -> Self {
+        self.prefetch = NonZeroUsize::new(at_once).map(|at_once| Prefetch { at_once });
         self.restart().await;
         self
     }
@@ -384,12 +396,4 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         }
     });
     assert!(waited.await.is_ok(), "{what}");
-}
-
-pub(crate) fn manifest(name: &str, reference: &str) -> String {
-    format!("{name}/manifests/{reference}")
-}
-
-pub(crate) fn blob(name: &str, digest: &str) -> String {
-    format!("{name}/blobs/{digest}")
 }

@@ -15,7 +15,7 @@ pub(crate) const BAD_USAGE: u8 = 64;
 #[command(name = "roadstead-loadtest", version)]
 pub(crate) enum Command {
     /// Serve seeded synthetic images as a registry.
-    Upstream(upstream::Args),
+    Upstream(Box<upstream::Args>),
     /// Pull one address with many clients at once and print what they waited.
     Herd(herd::Args),
     /// Pull images as containerd does, with many clients, and print throughput and latencies.
@@ -27,7 +27,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         match self {
-            Command::Upstream(args) => upstream::run(args),
+            Command::Upstream(args) => upstream::run(*args),
             Command::Herd(args) => herd::run(args),
             Command::Run(args) => run::run(args),
             Command::Measure(args) => measure::run(args),

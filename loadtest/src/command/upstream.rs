@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use roadstead_loadtest::image::Image;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use roadstead_loadtest::registry::{
-    Auth, Authority, Bandwidth, Config, Credentials, Fault, Protocol, Redirect, Tls, TokenAuth, Upstream,
+    Auth, Authority, Bandwidth, Change, Config, Credentials, Fault, Profile, Protocol, RateLimit, Recipe, Scenario,
+    Tls, TokenAuth, Upstream,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,6 +30,15 @@ pub(crate) struct Args {
     /// Where redirects lead to; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     cdn_listen: SocketAddr,
+    /// Where `/_stage/` is answered besides the registry's own port; here it stays reachable while the upstream is down.
+    #[arg(long, value_name = "ADDRESS")]
+    stage_listen: Option<SocketAddr>,
+    /// The registry to play; what other options say overrides it.
+    #[arg(long, value_name = "NAME", default_value = Profile::Plain.name(), value_parser = profile())]
+    profile: Profile,
+    /// What happens while it runs, and when: a file in TOML, or in JSON when it is called so.
+    #[arg(long, value_name = "FILE", value_parser = scenario)]
+    scenario: Option<Scenario>,
     /// An image to serve, `NAME:TAG=SEED:SIZE,SIZE,…`, one size per layer, such as `library/demo:1=7:1MiB,20MB`;
     /// may be repeated.
     #[arg(long = "image", value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
@@ -46,21 +56,30 @@ pub(crate) struct Args {
     /// Require a client certificate of the authority in `ca.pem`.
     #[arg(long, requires = "tls")]
     require_client_certificate: bool,
-    /// Ask for tokens and give them to this user; without `--anonymous` to nobody else.
+    /// Ask for tokens and give them to this user; without `--anonymous` to nobody else, unless the profile does.
     #[arg(long, value_name = "USER:PASSWORD", value_parser = credentials, conflicts_with = "basic_auth")]
     token_auth: Option<Credentials>,
     /// Ask for tokens, and give them to everybody.
     #[arg(long, conflicts_with = "basic_auth")]
     anonymous: bool,
-    /// Lifetime of a token, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    token_lifetime: u64,
+    /// Lifetime of a token, in seconds; 300 when the profile has none of its own.
+    #[arg(long, value_name = "SECONDS")]
+    token_lifetime: Option<u64>,
     /// Ask for this user name and password with every request.
     #[arg(long, value_name = "USER:PASSWORD", value_parser = credentials)]
     basic_auth: Option<Credentials>,
     /// Answer blobs with a redirect to another origin.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_redirect")]
     redirect: bool,
+    /// Answer blobs with their bytes, whatever the profile does.
+    #[arg(long)]
+    no_redirect: bool,
+    /// A rate limit as JSON, such as `{"anonymous":5,"window_seconds":60}`, in place of the profile's; may be repeated.
+    #[arg(long = "rate", value_name = "JSON", value_parser = rate)]
+    rates: Vec<RateLimit>,
+    /// Answer a bare 429 after so many requests of any kind in a minute.
+    #[arg(long, value_name = "REQUESTS")]
+    abuse_limit: Option<u64>,
     /// Bytes per second for all connections together, such as `10MB`.
     #[arg(long, value_name = "BYTES", value_parser = size)]
     bandwidth: Option<u64>,
@@ -77,31 +96,42 @@ pub(crate) struct Args {
 
 impl Args {
     fn config(&self, authority: Option<&Arc<Authority>>) -> Config {
-        let token = TokenAuth {
-            credentials: self.token_auth.clone(),
-            anonymous: self.anonymous,
-            expires_in: Some(self.token_lifetime),
-            ..TokenAuth::default()
-        };
-        let auth = match &self.basic_auth {
-            Some(credentials) => Auth::Basic(credentials.clone()),
-            None if self.anonymous || self.token_auth.is_some() => Auth::Token(token),
-            None => Auth::None,
-        };
+        let profile = self.profile.config();
         let tls = authority.map(|authority| Tls {
             authority: Arc::clone(authority),
             protocols: self.http.iter().map(|version| version.protocol()).collect(),
             clients: self.require_client_certificate.then(|| Arc::clone(authority)),
         });
+        let rates = if self.rates.is_empty() { profile.rates } else { self.rates.clone() };
+        let abuse = self.abuse_limit.map(|requests| RateLimit::abuse(requests, 60));
         Config {
             tls,
             listen: self.listen,
             cdn_listen: self.cdn_listen,
-            auth,
-            redirect: self.redirect.then(Redirect::default),
+            stage_listen: self.stage_listen,
+            auth: self.auth(profile.auth),
+            redirect: if self.redirect { profile.redirect.or(Some(Default::default())) } else { profile.redirect }
+                .filter(|_| !self.no_redirect),
             bandwidth: Bandwidth { total: self.bandwidth, per_connection: self.connection_bandwidth },
+            rates: rates.into_iter().chain(abuse).collect(),
             faults: self.latency.map(Fault::latency).into_iter().chain(self.faults.iter().cloned()).collect(),
+            ..profile
         }
+    }
+
+    fn auth(&self, of_profile: Auth) -> Auth {
+        if let Some(credentials) = &self.basic_auth {
+            return Auth::Basic(credentials.clone());
+        }
+        let mut token = match of_profile {
+            Auth::Token(token) => token,
+            _ if self.anonymous || self.token_auth.is_some() => TokenAuth { anonymous: false, ..TokenAuth::default() },
+            other => return other,
+        };
+        token.anonymous |= self.anonymous;
+        token.credentials = self.token_auth.clone().or(token.credentials);
+        token.expires_in = self.token_lifetime.or(token.expires_in);
+        Auth::Token(token)
     }
 }
 
@@ -120,19 +150,28 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     if let Some(directory) = &args.tls {
         println!("trust it by {}", directory.join(CA_FILE).display());
     }
-    for arg in &args.images {
-        let builder = Image::builder(arg.seed).layers(&arg.layers);
-        let image = if args.tar { builder.tar() } else { builder }.build();
-        upstream.push(&arg.repository, &arg.tag, &image);
-        println!("{}/{}:{}  {}", upstream.addr(), arg.repository, arg.tag, image.digest());
-        for blob in image.blobs() {
-            println!("    {}  {} bytes", blob.digest(), blob.size());
+    if let Some(url) = upstream.stage_url() {
+        println!("stage at {url}/_stage/");
+    }
+    let project = upstream.project().map_or_else(String::new, |project| format!("{project}/"));
+    for ImageArg(recipe) in &args.images {
+        let made = upstream.make(Recipe { tar: args.tar, ..recipe.clone() }).await;
+        println!("{}/{project}{}:{}  {}", upstream.addr(), made.repository, made.tag, made.digest);
+        for blob in made.blobs {
+            println!("    {}  {} bytes", blob.digest, blob.size);
         }
     }
     println!("ready");
+    let playing = async {
+        if let Some(scenario) = &args.scenario {
+            upstream.play(scenario).await;
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = playing => {}
     }
     upstream.shutdown().await;
     Ok(())
@@ -170,12 +209,7 @@ impl HttpArg {
 
 /// `NAME:TAG=SEED:SIZE,SIZE,…`
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct ImageArg {
-    repository: String,
-    tag: String,
-    seed: u64,
-    layers: Vec<u64>,
-}
+struct ImageArg(Recipe);
 
 impl FromStr for ImageArg {
     type Err = String;
@@ -187,10 +221,9 @@ impl FromStr for ImageArg {
         let (seed, sizes) = recipe.split_once(':').ok_or_else(malformed)?;
         let seed = seed.parse().map_err(|_| malformed())?;
         let layers = sizes.split(',').map(size).collect::<Result<_, _>>()?;
-        if repository.is_empty() || tag.is_empty() {
-            return Err(malformed());
-        }
-        Ok(Self { repository: repository.to_owned(), tag: tag.to_owned(), seed, layers })
+        let recipe = Recipe { repository: repository.to_owned(), tag: tag.to_owned(), seed, layers, tar: false };
+        checked(Change { images: vec![recipe.clone()], ..Change::default() })?;
+        Ok(Self(recipe))
     }
 }
 
@@ -200,7 +233,28 @@ fn credentials(text: &str) -> Result<Credentials, String> {
 }
 
 fn fault(text: &str) -> Result<Fault, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
+    let fault: Fault = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    checked(Change { add_faults: vec![fault.clone()], ..Change::default() })?;
+    Ok(fault)
+}
+
+fn rate(text: &str) -> Result<RateLimit, String> {
+    let limit: RateLimit = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    checked(Change { rates: Some(vec![limit.clone()]), ..Change::default() })?;
+    Ok(limit)
+}
+
+/// What is said on the command line is as good as what is said while it runs.
+fn checked(change: Change) -> Result<(), String> {
+    change.check().map_err(|bad| bad.to_string())
+}
+
+fn profile() -> impl clap::builder::TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.map(Profile::name)).try_map(|name| name.parse::<Profile>())
+}
+
+fn scenario(path: &str) -> Result<Scenario, String> {
+    Scenario::read(Path::new(path)).map_err(|bad| format!("{:#}", anyhow::Error::from(bad)))
 }
 
 #[cfg(test)]
@@ -210,8 +264,8 @@ mod tests {
     #[test]
     fn images_are_named_seeded_and_sized() {
         let image: ImageArg = "a/b:1=7:10,2KiB".parse().unwrap();
-        assert_eq!((image.repository.as_str(), image.tag.as_str(), image.seed), ("a/b", "1", 7));
-        assert_eq!(image.layers, [10, 2048]);
+        assert_eq!((image.0.repository.as_str(), image.0.tag.as_str(), image.0.seed), ("a/b", "1", 7));
+        assert_eq!(image.0.layers, [10, 2048]);
         for text in ["", "a", "a:1", "a:1=7", "a:1=x:1", "a:1=7:", ":1=7:1", "a:=7:1"] {
             assert!(text.parse::<ImageArg>().is_err(), "{text}");
         }

@@ -45,6 +45,13 @@ impl Answer {
         Self::json(status, &json!({ "errors": [{ "code": code, "message": message, "detail": null }] }))
     }
 
+    /// Access denied, with a status of the configuration.
+    pub(super) fn refused(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let code = if status == StatusCode::UNAUTHORIZED { "UNAUTHORIZED" } else { "DENIED" };
+        Self::error(status, code, "requested access to the resource is denied")
+    }
+
     pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("our own header values are visible ASCII");
         self.headers.insert(name, value);

@@ -9,28 +9,37 @@ use super::answer::Answer;
 use super::token::{TokenBook, Verdict};
 use super::{Auth, Credentials, TokenAuth};
 
-/// The answer to a request that may not pass.
-pub(super) fn refusal(
+/// Who a request that may pass comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    Anonymous,
+    SignedIn,
+}
+
+/// Who it is, or the answer to whoever may not pass.
+pub(super) fn admit(
     auth: &Auth,
     tokens: &TokenBook,
     headers: &HeaderMap,
     scheme: &str,
     repository: Option<&str>,
-) -> Option<Answer> {
+) -> Result<Caller, Box<Answer>> {
     match auth {
-        Auth::None => None,
-        Auth::Basic(expected) => {
-            let given = basic(headers);
-            (given.as_ref() != Some(expected)).then(|| unauthorized("Basic realm=\"synthetic\""))
-        }
-        Auth::Token(token_auth) => {
+        Auth::None => Ok(Caller::Anonymous),
+        Auth::Basic(expected) if basic(headers).as_ref() == Some(expected) => Ok(Caller::SignedIn),
+        Auth::Basic(_) => Err(Box::new(unauthorized("Basic realm=\"synthetic\""))),
+        Auth::Token(auth) => {
             let error = match bearer(headers).map(|token| tokens.verify(token, repository)) {
-                Some(Verdict::Good) => return None,
+                Some(Verdict::Good(caller)) => return Ok(caller),
                 Some(Verdict::Insufficient) => Some("insufficient_scope"),
-                Some(Verdict::Unknown) => Some("invalid_token"),
+                Some(Verdict::Foreign) => match auth.foreign_token {
+                    Some(status) => return Err(Box::new(Answer::refused(status))),
+                    None => Some("invalid_token"),
+                },
+                Some(Verdict::Expired) => Some("invalid_token"),
                 None => None,
             };
-            Some(unauthorized(&challenge(token_auth, &format!("{scheme}://{}", host(headers)), repository, error)))
+            Err(Box::new(unauthorized(&challenge(auth, headers, scheme, repository, error))))
         }
     }
 }
@@ -59,8 +68,20 @@ fn after_scheme<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
 }
 
-fn challenge(auth: &TokenAuth, base: &str, repository: Option<&str>, error: Option<&str>) -> String {
-    let mut challenge = format!("Bearer realm=\"{base}/token\",service=\"{}\"", auth.service);
+fn challenge(
+    auth: &TokenAuth,
+    headers: &HeaderMap,
+    scheme: &str,
+    repository: Option<&str>,
+    error: Option<&str>,
+) -> String {
+    let host = host(headers);
+    let elsewhere = auth.realm_host.as_ref().map(|name| match host.rsplit_once(':') {
+        Some((_, port)) => format!("{name}:{port}"),
+        None => name.clone(),
+    });
+    let (host, path) = (elsewhere.as_deref().unwrap_or(host), &auth.realm);
+    let mut challenge = format!("Bearer realm=\"{scheme}://{host}{path}\",service=\"{}\"", auth.service);
     let scope = auth.challenge_scope.clone().or_else(|| repository.map(|name| format!("repository:{name}:pull")));
     for (name, value) in [("scope", scope.as_deref()), ("error", error)] {
         if let Some(value) = value {

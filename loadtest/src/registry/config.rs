@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{Fault, Tls};
+use serde::Deserialize;
+
+use super::{Fault, RateLimit, Tls};
 
 /// Everything an upstream is started with; what a test does not care about stays at its default.
 #[derive(Clone, Debug)]
@@ -12,7 +14,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where blobs are redirected to: another port, hence another origin. Default: a free port of the loopback address.
     pub cdn_listen: SocketAddr,
-    /// TLS, on both ports; `None` is plain HTTP/1.1.
+    /// Where `/_stage/` is answered besides the registry's own port: here it stays reachable while the upstream is down.
+    /// Default: nowhere.
+    pub stage_listen: Option<SocketAddr>,
+    /// TLS, on both ports of the upstream; `None` is plain HTTP/1.1.
     pub tls: Option<Tls>,
     /// Who may pull.
     pub auth: Auth,
@@ -20,6 +25,14 @@ pub struct Config {
     pub redirect: Option<Redirect>,
     /// How fast bodies are sent.
     pub bandwidth: Bandwidth,
+    /// How much may be asked.
+    pub rates: Vec<RateLimit>,
+    /// Ways of this registry, written as faults; what goes wrong besides comes and goes without them.
+    pub quirks: Vec<Fault>,
+    /// The project that all repositories are in: clients have to ask for `<project>/<repository>`.
+    pub project: Option<String>,
+    /// Whether manifests that the upstream is told to make by itself leave out their `mediaType`.
+    pub untyped_manifests: bool,
     /// What goes wrong from the start.
     pub faults: Vec<Fault>,
 }
@@ -30,17 +43,23 @@ impl Default for Config {
         Self {
             listen: free_port,
             cdn_listen: free_port,
+            stage_listen: None,
             tls: None,
             auth: Auth::None,
             redirect: None,
             bandwidth: Bandwidth::default(),
+            rates: Vec::new(),
+            quirks: Vec::new(),
+            project: None,
+            untyped_manifests: false,
             faults: Vec::new(),
         }
     }
 }
 
 /// Who may pull.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Auth {
     /// Everybody, without a word.
     #[default]
@@ -52,7 +71,8 @@ pub enum Auth {
 }
 
 /// A user name and password.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// User name.
     pub user: String,
@@ -68,7 +88,8 @@ impl Credentials {
 }
 
 /// The token flow: a challenge that names the token endpoint, which is on the same server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TokenAuth {
     /// What the token endpoint accepts; without any it knows nobody but the anonymous user.
     pub credentials: Option<Credentials>,
@@ -78,6 +99,11 @@ pub struct TokenAuth {
     pub private: BTreeSet<String>,
     /// What the answer says about the lifetime in seconds; `None` says nothing, and a token then lives 60 seconds.
     pub expires_in: Option<u64>,
+    /// The path of the token endpoint.
+    pub realm: String,
+    /// The host that the challenge places the token endpoint at, without its port, when that is not the host which the
+    /// client called the registry by.
+    pub realm_host: Option<String>,
     /// The service that the challenge names and the token endpoint insists on.
     pub service: String,
     /// A scope that the challenge states in place of the true one; some registries answer a placeholder.
@@ -86,6 +112,13 @@ pub struct TokenAuth {
     pub field: TokenField,
     /// How a scope is refused that the user may not have.
     pub refusal: TokenRefusal,
+    /// Whether a repository that does not exist is refused like one that the user may not have.
+    pub missing_is_private: bool,
+    /// The status for a token that was never issued here, such as a password sent as one; `None` is 401 like for one that
+    /// has expired.
+    pub foreign_token: Option<u16>,
+    /// The status with which the token endpoint refuses `POST`; `None` understands the form.
+    pub post: Option<u16>,
 }
 
 impl Default for TokenAuth {
@@ -95,16 +128,22 @@ impl Default for TokenAuth {
             anonymous: true,
             private: BTreeSet::new(),
             expires_in: Some(300),
+            realm: "/token".into(),
+            realm_host: None,
             service: "synthetic".into(),
             challenge_scope: None,
             field: TokenField::default(),
             refusal: TokenRefusal::default(),
+            missing_is_private: false,
+            foreign_token: None,
+            post: Some(405),
         }
     }
 }
 
 /// How the token endpoint's answer spells the token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TokenField {
     /// `token` and `access_token`, with equal values.
     #[default]
@@ -116,7 +155,8 @@ pub enum TokenField {
 }
 
 /// What becomes of a scope that the user may not have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TokenRefusal {
     /// The token is issued without it; the registry then answers 401 `insufficient_scope`.
     #[default]
@@ -128,7 +168,8 @@ pub enum TokenRefusal {
 }
 
 /// Blobs are answered with a redirect to the other origin, whose addresses carry a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Redirect {
     /// The status: 301, 302, 303, 307 or 308.
     pub status: u16,
@@ -143,7 +184,8 @@ impl Default for Redirect {
 }
 
 /// Limits in bytes per second; `None` is as fast as the machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Bandwidth {
     /// For all connections together, redirected downloads included.
     pub total: Option<u64>,

@@ -245,7 +245,10 @@ impl Tally {
         });
     }
 
-    pub(super) fn connected(&self) {
+    pub(super) fn connected(&self, origin: Origin) {
+        if origin == Origin::Stage {
+            return;
+        }
         self.counters.send_modify(|counters| counters.connections += 1);
     }
 
@@ -255,11 +258,15 @@ impl Tally {
 
     /// Counts what a connection has come to be, before its first request.
     pub(super) fn speaks(&self, origin: Origin, protocol: Protocol, client_certificate: bool) {
+        if origin == Origin::Stage {
+            return;
+        }
         self.counters.send_modify(|counters| {
             *counters.spoken.entry(protocol).or_default() += 1;
             match origin {
                 Origin::Registry => counters.client_certificates += u64::from(client_certificate),
                 Origin::Cdn => counters.cdn_client_certificates += u64::from(client_certificate),
+                Origin::Stage => {}
             }
         });
     }

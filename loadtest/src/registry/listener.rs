@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -23,8 +24,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::control::Control;
 use super::route::Origin;
-use super::serve::Server;
 use super::stage;
 use super::tls::{self, Agreed};
 use super::wire::{Connection, Wire};
@@ -38,6 +39,9 @@ const BACKLOG: u32 = 1024;
 
 /// What one HTTP/2 stream may have on its way: several megabytes, so that the client's window is the limit, not ours.
 const HTTP2_SEND_BUFFER: usize = 4 * 1024 * 1024;
+
+/// A user name, a password and some scopes are shorter.
+const FORM_LIMIT: usize = 64 * 1024;
 
 /// One listening port and its connections.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ pub(super) struct Port {
 struct Door {
     origin: Origin,
     tls: Option<TlsAcceptor>,
-    server: Arc<Server>,
+    control: Control,
 }
 
 impl fmt::Debug for Door {
@@ -85,10 +89,10 @@ impl Port {
         addr: SocketAddr,
         origin: Origin,
         tls: Option<&Tls>,
-        server: Arc<Server>,
+        control: Control,
     ) -> io::Result<Self> {
         let tls = tls.map(|tls| tls.acceptor(origin)).transpose()?;
-        let door = Door { origin, tls, server };
+        let door = Door { origin, tls, control };
         let listener = bind(addr)?.listen(BACKLOG)?;
         let (addr, gone) = (listener.local_addr()?, CancellationToken::new());
         let accepting = Accepting::start(listener, door.clone(), &gone);
@@ -174,7 +178,7 @@ async fn accept(listener: TcpListener, door: Door, drain: CancellationToken, sto
             () = drain.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    door.server.tally.connected();
+                    door.control.server.tally.connected(door.origin);
                     drop(connections.spawn(converse(stream, door.clone(), drain.clone())));
                 }
                 Err(error) => debug!(%error, "a connection was not accepted"),
@@ -196,7 +200,7 @@ async fn converse(stream: TcpStream, door: Door, drain: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let connection = Arc::new(Connection::default());
     let wire = Wire::new(stream, Arc::clone(&connection));
-    let tally = &door.server.tally;
+    let tally = &door.control.server.tally;
     let Some(acceptor) = &door.tls else {
         tally.speaks(door.origin, Protocol::Http1, false);
         return talk(wire, Protocol::Http1, door, connection, drain).await;
@@ -226,14 +230,18 @@ async fn talk(
     drain: CancellationToken,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let (origin, server, connection) = (door.origin, Arc::clone(&door.server), Arc::clone(&connection));
+        let (origin, control, connection) = (door.origin, door.control.clone(), Arc::clone(&connection));
         async move {
-            if origin == Origin::Registry && stage::is_for(request.uri().path()) {
-                return Ok(stage::serve(&server, request).await);
+            if origin != Origin::Cdn && stage::is_for(request.uri().path()) {
+                return Ok(stage::serve(&control, request).await);
             }
-            let (mut head, _) = request.into_parts();
+            if origin == Origin::Stage {
+                return Ok(stage::text(StatusCode::NOT_FOUND, "only /_stage/ is here".to_owned()));
+            }
+            let (mut head, body) = request.into_parts();
             name_the_host(&mut head);
-            Ok::<_, Infallible>(server.serve(origin, &head, connection).await)
+            let form = if head.method == Method::POST { form(body).await } else { None };
+            Ok::<_, Infallible>(control.server.serve(origin, &head, form.as_deref(), connection).await)
         }
     });
     let io = TokioIo::new(io);
@@ -264,6 +272,12 @@ async fn talk(
     if let Err(error) = ended {
         debug!(%error, "a connection ended early");
     }
+}
+
+/// What a client posts to the token endpoint; `None` when it is no text, or too long.
+async fn form(body: Incoming) -> Option<String> {
+    let body = Limited::new(body, FORM_LIMIT).collect().await.ok()?.to_bytes();
+    String::from_utf8(body.to_vec()).ok()
 }
 
 /// HTTP/2 names the host in the request's address; everything behind this looks for the header of HTTP/1.1.

@@ -8,6 +8,9 @@
 //! |---|---|
 //! | `upstream.rs` | [`Upstream`]: start, push, break, count, stop, resume |
 //! | `config.rs` | [`Config`]: authentication, redirects, bandwidth, as data |
+//! | `profile.rs` | [`Profile`]: the registries of this world, each as a [`Config`]; pure |
+//! | `rate.rs` | [`RateLimit`]: how much may be asked, and what is left of it |
+//! | `project.rs` | repositories that are kept in a project; pure |
 //! | `fault.rs` | [`Fault`]: what goes wrong, for which requests, how often |
 //! | `plan.rs` | the faults in force, and what they make of one request |
 //! | `distort.rs` | what they make of the head of an answer; pure |
@@ -23,7 +26,10 @@
 //! | `body.rs` `pace.rs` `wire.rs` | its bytes: shaped, slowed down, cut off |
 //! | `listener.rs` | a port that can be closed and opened again |
 //! | `tls.rs` `authority.rs` | its TLS: what is offered and agreed on; the certificates, made at start |
-//! | `stage.rs` | `/_stage/…`: the knobs, for scripts |
+//! | `change.rs` | [`Change`]: what can be changed while it runs, as data; pure |
+//! | `control.rs` | how a change reaches the server and its ports |
+//! | `scenario.rs` | [`Scenario`]: changes on a timeline, from a file |
+//! | `stage.rs` | `/_stage/…`: changes over HTTP, for scripts |
 
 mod answer;
 mod auth;
@@ -31,7 +37,9 @@ mod authority;
 mod blob;
 mod body;
 mod catalog;
+mod change;
 mod config;
+mod control;
 mod counters;
 mod distort;
 mod expiry;
@@ -40,8 +48,12 @@ mod listener;
 mod manifest;
 mod pace;
 mod plan;
+mod profile;
+mod project;
 mod range;
+mod rate;
 mod route;
+mod scenario;
 mod serve;
 mod stage;
 mod tags;
@@ -51,8 +63,13 @@ mod upstream;
 mod wire;
 
 pub use authority::{Authority, Signed};
+pub use change::{BadChange, Change, Down, Made, MadeBlob, Recipe, Removal, Retag, Switch};
 pub use config::{Auth, Bandwidth, Config, Credentials, Redirect, TokenAuth, TokenField, TokenRefusal};
+pub use control::Refused;
 pub use counters::{Counters, Kind, Protocol, Seen};
 pub use fault::{Effect, Fault};
+pub use profile::{Profile, UnknownProfile};
+pub use rate::{Counted, RateLimit, RateState};
+pub use scenario::{BadScenario, Scenario, Step};
 pub use tls::Tls;
 pub use upstream::Upstream;

@@ -40,31 +40,36 @@ pub(super) enum Route {
     },
 }
 
-/// Which of the two ports a request came to.
+/// Which port a request came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Registry,
     Cdn,
+    /// The port that has nothing but `/_stage/`.
+    Stage,
 }
 
 impl Route {
-    pub(super) fn parse(origin: Origin, method: &Method, path: &str) -> Self {
+    /// `realm` is the path of the token endpoint, which alone takes a `POST`.
+    pub(super) fn parse(origin: Origin, method: &Method, path: &str, realm: &str) -> Self {
         let head = method == Method::HEAD;
+        if origin == Origin::Registry && path == realm && (method == Method::GET || method == Method::POST) {
+            return Route::Token;
+        }
         if !head && method != Method::GET {
             return Route::Unsupported { path: path.to_owned() };
         }
         let route = match origin {
             Origin::Registry => Self::registry(path, head),
+            Origin::Stage => None,
             Origin::Cdn => path.strip_prefix("/blobs/").map(|digest| Route::Cdn { digest: digest.to_owned(), head }),
         };
         route.unwrap_or_else(|| Route::Unknown { path: path.to_owned() })
     }
 
     fn registry(path: &str, head: bool) -> Option<Self> {
-        match path {
-            "/token" => return Some(Route::Token),
-            "/v2/" | "/v2" => return Some(Route::Ping),
-            _ => {}
+        if let "/v2/" | "/v2" = path {
+            return Some(Route::Ping);
         }
         let rest = path.strip_prefix("/v2/")?;
         if let Some(repository) = rest.strip_suffix("/tags/list") {
@@ -142,7 +147,7 @@ mod tests {
 
     #[test]
     fn paths_are_understood() {
-        let get = |path| Route::parse(Origin::Registry, &Method::GET, path);
+        let get = |path| Route::parse(Origin::Registry, &Method::GET, path, "/token");
         let name = |text: &str| text.to_owned();
         let table = [
             ("/v2/", Route::Ping),
@@ -165,17 +170,25 @@ mod tests {
 
     #[test]
     fn keys_tell_tags_from_digests() {
-        let key = |path| Route::parse(Origin::Registry, &Method::HEAD, path).key();
+        let key = |path| Route::parse(Origin::Registry, &Method::HEAD, path, "/token").key();
         assert_eq!(key("/v2/a/b/manifests/1"), "a/b:1");
         assert_eq!(key("/v2/a/b/manifests/sha256:0"), "a/b@sha256:0");
         assert_eq!(key("/v2/a/b/tags/list"), "a/b");
-        assert_eq!(Route::parse(Origin::Cdn, &Method::GET, "/blobs/sha256:0").key(), "sha256:0");
+        assert_eq!(Route::parse(Origin::Cdn, &Method::GET, "/blobs/sha256:0", "/token").key(), "sha256:0");
     }
 
     #[test]
     fn pushes_are_unsupported() {
-        let route = Route::parse(Origin::Registry, &Method::POST, "/v2/a/blobs/uploads/");
+        let route = Route::parse(Origin::Registry, &Method::POST, "/v2/a/blobs/uploads/", "/token");
         assert_eq!(route.kind(), Kind::Other);
         assert!(matches!(route, Route::Unsupported { .. }));
+    }
+
+    #[test]
+    fn the_token_endpoint_is_where_the_challenge_says() {
+        let parse = |method: &Method, path| Route::parse(Origin::Registry, method, path, "/v2/auth");
+        assert_eq!(parse(&Method::GET, "/v2/auth"), Route::Token);
+        assert_eq!(parse(&Method::POST, "/v2/auth"), Route::Token);
+        assert_eq!(parse(&Method::GET, "/token"), Route::Unknown { path: "/token".into() });
     }
 }

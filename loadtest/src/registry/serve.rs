@@ -3,15 +3,17 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderName, IF_NONE_MATCH, LOCATION, RANGE, USER_AGENT};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::answer::Answer;
+use super::auth::Caller;
 use super::blob::Elsewhere;
 use super::body::{self, Body, Sending};
 use super::catalog::{Catalog, Repository};
@@ -20,6 +22,8 @@ use super::distort::distort;
 use super::expiry::Expiry;
 use super::pace::{Line, Narrow};
 use super::plan::{Cut, FaultBoard, Instead, Plan};
+use super::project::{self, Located};
+use super::rate::RateBoard;
 use super::route::{Origin, Route};
 use super::token::{self, TokenBook};
 use super::wire::Connection;
@@ -33,9 +37,13 @@ const PORTAL: &str = "<!DOCTYPE html><html><head><title>Welcome</title></head><b
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) catalog: RwLock<Catalog>,
-    pub(super) auth: RwLock<Auth>,
+    pub(super) auth: RwLock<Arc<Auth>>,
     pub(super) redirect: RwLock<Option<Redirect>>,
     pub(super) faults: FaultBoard,
+    pub(super) quirks: FaultBoard,
+    pub(super) rates: RateBoard,
+    pub(super) project: Option<String>,
+    pub(super) untyped_manifests: bool,
     pub(super) tally: Tally,
     pub(super) tokens: Arc<TokenBook>,
     pub(super) line: Arc<Line>,
@@ -53,9 +61,13 @@ impl Server {
         line.set(config.bandwidth);
         Self {
             catalog: RwLock::default(),
-            auth: RwLock::new(config.auth.clone()),
+            auth: RwLock::new(Arc::new(config.auth.clone())),
             redirect: RwLock::new(config.redirect),
             faults: FaultBoard::new(config.faults.clone()),
+            quirks: FaultBoard::new(config.quirks.clone()),
+            rates: RateBoard::new(config.rates.clone()),
+            project: config.project.clone(),
+            untyped_manifests: config.untyped_manifests,
             tally: Tally::new(),
             tokens: Arc::default(),
             line: Arc::new(line),
@@ -67,20 +79,31 @@ impl Server {
         }
     }
 
-    pub(super) async fn serve(&self, origin: Origin, head: &Parts, connection: Arc<Connection>) -> Response<Body> {
-        let route = Route::parse(origin, &head.method, head.uri.path());
-        let asked_token = token::Asked::parse(head.uri.query().unwrap_or_default());
+    /// `form` is the body of a `POST`.
+    pub(super) async fn serve(
+        &self,
+        origin: Origin,
+        head: &Parts,
+        form: Option<&str>,
+        connection: Arc<Connection>,
+    ) -> Response<Body> {
+        let auth = Arc::clone(&self.auth.read().expect("nothing panics while it is held"));
+        let realm = if let Auth::Token(token) = &*auth { token.realm.as_str() } else { "/token" };
+        let route = Route::parse(origin, &head.method, head.uri.path(), realm);
+        let asked_token = token::Asked::parse(form.or(head.uri.query()).unwrap_or_default());
         let key = if route == Route::Token { asked_token.key() } else { route.key() };
         let visit = self.tally.arrive(route.kind(), protocol_of(head), key, seen(head));
         let mut plan = Plan::default();
-        self.faults.add_to(&mut plan, route.kind(), route.repository(), route.reference());
+        for board in [&self.faults, &self.quirks] {
+            board.add_to(&mut plan, route.kind(), route.repository(), route.reference());
+        }
         self.delay(&plan).await;
         if plan.disconnect {
             connection.reset_now();
         }
         let answer = match &plan.instead {
             Some(instead) => self.instead(instead, &route, head),
-            None => self.answer(&route, head, &asked_token, &plan),
+            None => self.answer(&route, head, &auth, &asked_token, &plan),
         };
         self.render(answer, &route, plan, connection, visit)
     }
@@ -101,35 +124,56 @@ impl Server {
         }
     }
 
-    fn answer(&self, route: &Route, head: &Parts, asked: &token::Asked, plan: &Plan) -> Answer {
-        let auth = self.auth.read().expect("nothing panics while it is held");
-        if let Route::Token = route {
-            return match &*auth {
-                Auth::Token(token_auth) => token::answer(token_auth, &self.tokens, &head.headers, asked),
-                _ => Answer::text(StatusCode::NOT_FOUND, "not found"),
-            };
+    fn answer(&self, route: &Route, head: &Parts, auth: &Auth, asked: &token::Asked, plan: &Plan) -> Answer {
+        if let Route::Cdn { .. } = route {
+            return self.permitted(route, head, plan, Caller::Anonymous);
         }
-        let to_the_registry = !matches!(route, Route::Cdn { .. });
-        if to_the_registry
-            && let Some(refusal) = auth::refusal(&auth, &self.tokens, &head.headers, self.scheme, route.repository())
-        {
+        if let Some(refusal) = self.rates.request(Instant::now()) {
             return refusal;
         }
-        drop(auth);
-        self.permitted(route, head, plan)
+        match (route, auth) {
+            (Route::Token, Auth::Token(auth)) => {
+                let request = token::Request { headers: &head.headers, asked, post: head.method == Method::POST };
+                token::answer(auth, &self.tokens, request, &|name| self.has(name))
+            }
+            (Route::Token, _) => Answer::text(StatusCode::NOT_FOUND, "not found"),
+            _ => match auth::admit(auth, &self.tokens, &head.headers, self.scheme, route.repository()) {
+                Ok(caller) => self.permitted(route, head, plan, caller),
+                Err(refusal) => *refusal,
+            },
+        }
     }
 
-    fn permitted(&self, route: &Route, head: &Parts, plan: &Plan) -> Answer {
+    /// Whether there is a repository that clients call so, or that they are sent on from.
+    fn has(&self, name: &str) -> bool {
+        match project::locate(self.project.as_deref(), name) {
+            Located::Here(name) => {
+                self.catalog.read().expect("nothing panics while it is held").repository(name).is_some()
+            }
+            Located::Moved(_) => true,
+            Located::Nowhere => false,
+        }
+    }
+
+    fn permitted(&self, route: &Route, head: &Parts, plan: &Plan, caller: Caller) -> Answer {
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
         let catalog = self.catalog.read().expect("nothing panics while it is held");
-        let within = |name: &str, answer: &dyn Fn(&Repository) -> Answer| match catalog.repository(name) {
-            Some(repository) => answer(repository),
-            None => Answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "repository name not known to registry"),
-        };
+        let unknown = || Answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "repository name not known to registry");
+        let within =
+            |name: &str, answer: &dyn Fn(&Repository) -> Answer| match project::locate(self.project.as_deref(), name) {
+                Located::Here(name) => catalog.repository(name).map_or_else(unknown, answer),
+                Located::Moved(other) => {
+                    let path = head.uri.path().replacen(&format!("/v2/{name}/"), &format!("/v2/{other}/"), 1);
+                    Answer::empty(StatusCode::MOVED_PERMANENTLY).with(LOCATION, &path)
+                }
+                Located::Nowhere => unknown(),
+            };
         match route {
             Route::Ping => Answer::json(StatusCode::OK, &serde_json::json!({})),
-            Route::Manifest { repository, reference, .. } => {
-                within(repository, &|found| manifest::answer(found, reference, headers, plan))
+            Route::Manifest { repository, reference, head } => {
+                let answer = within(repository, &|found| manifest::answer(found, reference, headers, plan));
+                let found = answer.status.is_success() || answer.status == StatusCode::NOT_MODIFIED;
+                if found { self.rates.manifest(answer, *head, caller, Instant::now()) } else { answer }
             }
             Route::Blob { digest, head: true, .. } if plan.cold_head && !self.was_fetched(digest) => blob::unknown(),
             Route::Blob { repository, digest, head } => within(repository, &|found| {

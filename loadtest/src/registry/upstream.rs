@@ -4,14 +4,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
+use tracing::{info, warn};
 
+use super::control::{Control, Ports};
 use super::listener::Port;
 use super::route::Origin;
 use super::serve::Server;
-use super::{Auth, Bandwidth, Config, Counters, Fault, Redirect};
+use super::{
+    Auth, Bandwidth, Change, Config, Counters, Fault, Made, RateLimit, RateState, Recipe, Redirect, Refused, Scenario,
+    Step,
+};
 use crate::index::Bundle;
 
 /// How long [`Upstream::wait_for`] waits before it gives up: a test that hangs says nothing, one that panics says why.
@@ -21,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Upstream {
     server: Arc<Server>,
-    registry: Port,
-    cdn: Port,
+    ports: Arc<Ports>,
+    stage: Option<Port>,
 }
 
 impl Upstream {
@@ -32,20 +37,29 @@ impl Upstream {
     /// When an address cannot be listened on.
     pub async fn start(config: Config) -> io::Result<Self> {
         let server = Arc::new(Server::new(&config));
-        let cdn = Port::open(config.cdn_listen, Origin::Cdn, config.tls.as_ref(), Arc::clone(&server)).await?;
+        let within = Control { server: Arc::clone(&server), ports: None };
+        let cdn = Port::open(config.cdn_listen, Origin::Cdn, config.tls.as_ref(), within.clone()).await?;
         server.cdn_port.store(cdn.addr().port(), Ordering::Relaxed);
-        let registry = Port::open(config.listen, Origin::Registry, config.tls.as_ref(), Arc::clone(&server)).await?;
-        Ok(Self { server, registry, cdn })
+        let registry = Port::open(config.listen, Origin::Registry, config.tls.as_ref(), within).await?;
+        let ports = Arc::new(Ports::new(registry, cdn));
+        let stage = match config.stage_listen {
+            Some(addr) => {
+                let control = Control { server: Arc::clone(&server), ports: Some(Arc::clone(&ports)) };
+                Some(Port::open(addr, Origin::Stage, None, control).await?)
+            }
+            None => None,
+        };
+        Ok(Self { server, ports, stage })
     }
 
     /// Where the registry listens.
     pub fn addr(&self) -> SocketAddr {
-        self.registry.addr()
+        self.ports.registry.addr()
     }
 
     /// Where blobs are redirected to.
     pub fn cdn_addr(&self) -> SocketAddr {
-        self.cdn.addr()
+        self.ports.cdn.addr()
     }
 
     /// `http://<address>` of the registry; `https://` with TLS.
@@ -56,6 +70,51 @@ impl Upstream {
     /// The same of the origin that redirects lead to.
     pub fn cdn_url(&self) -> String {
         format!("{}://{}", self.server.scheme, self.cdn_addr())
+    }
+
+    /// The project that clients have to name before every repository, if there is one.
+    pub fn project(&self) -> Option<&str> {
+        self.server.project.as_deref()
+    }
+
+    /// `http://<address>` of the stage's own port, if it has one.
+    pub fn stage_url(&self) -> Option<String> {
+        self.stage.as_ref().map(|port| format!("http://{}", port.addr()))
+    }
+
+    /// Makes a change, as the HTTP API and scenarios do.
+    ///
+    /// # Errors
+    /// When it cannot be made: nothing of that name is there, or a port is not free. What it says before that is done.
+    pub async fn change(&self, change: Change) -> Result<Vec<Made>, Refused> {
+        self.control().apply(change).await
+    }
+
+    /// Plays a scenario; returns after its last step, and never when it begins anew. A step that is refused is logged.
+    pub async fn play(&self, scenario: &Scenario) {
+        let mut beginning = tokio::time::Instant::now();
+        loop {
+            for Step { at, change } in scenario.steps() {
+                tokio::time::sleep_until(beginning + *at).await;
+                match self.change(change.clone()).await {
+                    Ok(_) => info!(?at, "a step of the scenario was played"),
+                    Err(error) => warn!(?at, %error, "a step of the scenario was refused"),
+                }
+            }
+            let Some(every) = scenario.every() else {
+                return;
+            };
+            beginning += every;
+        }
+    }
+
+    /// Makes an image in this registry's ways, and puts it where it says.
+    pub async fn make(&self, recipe: Recipe) -> Made {
+        self.control().make(recipe).await
+    }
+
+    fn control(&self) -> Control {
+        Control { server: Arc::clone(&self.server), ports: Some(Arc::clone(&self.ports)) }
     }
 
     /// Puts an image, an index or a bare manifest into a repository and points the tag at it.
@@ -142,7 +201,17 @@ impl Upstream {
 
     /// Changes who may pull.
     pub fn set_auth(&self, auth: Auth) {
-        *self.server.auth.write().expect("nothing panics while it is held") = auth;
+        *self.server.auth.write().expect("nothing panics while it is held") = Arc::new(auth);
+    }
+
+    /// Replaces the rate limits; nothing is spent of the new ones but what they say themselves.
+    pub fn set_rates(&self, limits: impl IntoIterator<Item = RateLimit>) {
+        self.server.rates.set(limits.into_iter().collect());
+    }
+
+    /// The rate limits, and what is left of them.
+    pub fn rates(&self) -> Vec<RateState> {
+        self.server.rates.list(Instant::now())
     }
 
     /// Makes every token issued so far worthless.
@@ -155,8 +224,7 @@ impl Upstream {
     /// # Errors
     /// When somebody else took a port in the moment in which it was free.
     pub async fn stop(&self) -> io::Result<()> {
-        self.registry.close().await?;
-        self.cdn.close().await
+        self.ports.close().await
     }
 
     /// The upstream is back, on the same ports, with the same images, tokens and counters.
@@ -164,13 +232,12 @@ impl Upstream {
     /// # Errors
     /// When a port cannot be listened on.
     pub async fn resume(&self) -> io::Result<()> {
-        self.cdn.reopen().await?;
-        self.registry.reopen().await
+        self.ports.reopen().await
     }
 
     /// Accepts no more connections, lets answers on their way end for two seconds, and ends.
     pub async fn shutdown(self) {
         self.release();
-        tokio::join!(self.registry.drain(), self.cdn.drain());
+        tokio::join!(self.ports.registry.drain(), self.ports.cdn.drain());
     }
 }

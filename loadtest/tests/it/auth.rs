@@ -164,3 +164,11 @@ async fn secrets_are_not_recorded() {
     assert_eq!(counters.last(Kind::ManifestGet).unwrap().authorization.as_deref(), Some("Bearer"));
     assert!(!format!("{counters:?}").contains(&token));
 }
+
+#[tokio::test]
+async fn the_token_endpoint_may_be_at_another_host() {
+    let world = world(TokenAuth { realm_host: Some("localhost".into()), ..TokenAuth::default() }).await;
+    let refused = world.get("/v2/").await;
+    let expected = format!("realm=\"http://localhost:{}/token\"", world.upstream.addr().port());
+    assert!(header(&refused, "www-authenticate").unwrap().contains(&expected));
+}

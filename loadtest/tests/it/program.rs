@@ -91,6 +91,27 @@ async fn it_speaks_tls_and_tells_how_to_trust_it() {
     assert_eq!(program.terminate(), Some(0));
 }
 
+#[tokio::test]
+async fn it_plays_a_registry_and_a_scenario_and_takes_other_wishes() {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = directory.path().join("scenario.toml");
+    std::fs::write(&scenario, "[[steps]]\nimages = [{ repository = \"late/x\", tag = \"1\" }]\n").unwrap();
+    let path = scenario.display().to_string();
+    let args = ["--profile", "harbor", "--basic-auth", "u:p", "--scenario", &path, "--stage-listen", "127.0.0.1:0"];
+    let mut program = Running::start(&args);
+    let printed = program.printed.join("\n");
+    assert!(printed.contains("/proxy/library/demo:latest  sha256:"), "{printed}");
+    let url = program.url().to_owned();
+    let challenged = client().get(format!("{url}/v2/")).send().await.unwrap();
+    assert_eq!(challenged.headers()["www-authenticate"], "Basic realm=\"synthetic\"");
+    let late = || client().get(format!("{url}/v2/proxy/late/x/manifests/1")).basic_auth("u", Some("p"));
+    while late().send().await.unwrap().status() != 200 {}
+    let stage = program.printed.iter().find_map(|line| line.strip_prefix("stage at ")).unwrap();
+    assert_eq!(client().post(format!("{stage}down")).send().await.unwrap().status(), 204);
+    assert!(late().send().await.is_err());
+    assert_eq!(program.terminate(), Some(0));
+}
+
 #[test]
 fn bad_usage_has_its_own_exit_code() {
     for args in [
@@ -98,6 +119,10 @@ fn bad_usage_has_its_own_exit_code() {
         &["no-such-command"],
         &["upstream", "--fault", "{}"],
         &["upstream", "--http", "2"],
+        &["upstream", "--fault", r#"{"effect":{"status":{"status":99}}}"#],
+        &["upstream", "--profile", "no-such-registry"],
+        &["upstream", "--scenario", "/no/such/file"],
+        &["upstream", "--rate", r#"{"window_seconds":0}"#],
     ] {
         let output = Command::new(PROGRAM).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{args:?}");

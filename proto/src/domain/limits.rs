@@ -67,6 +67,28 @@ pub const SPOOL_MEMORY_PER_FILL: u64 = 4 * 1024 * 1024;
 /// being read, hashed and written, and what a slow client has in hand): measured, 300 wanted at once cost 338 MiB, spools
 /// included. A fleet's start has some dozens of distinct layers.
 pub const FILLS_MAX: usize = 256;
+/// Blobs that are fetched before a client asks at the same time, unless configured: docker and containerd take three layers
+/// at a time, and these run ahead of them.
+pub const PREFETCH_DEFAULT: usize = 4;
+/// Most that may be configured: no more than [`PREFETCH_BUSY`] ever run.
+pub const PREFETCH_MAX: usize = PREFETCH_BUSY;
+/// Downloads under way, prefetches among them, from which on no further prefetch begins: what ten nodes pull at once. Beyond,
+/// the line to the upstreams is for what somebody waits for.
+pub const PREFETCH_BUSY: usize = 32;
+/// Blobs that wait to be prefetched; what comes beyond is left to whoever asks. Eight images of the largest kind, or fifty
+/// common ones, some 300 bytes each.
+pub const PREFETCH_QUEUE_MAX: usize = 1024;
+/// How long one may wait: by then the client that was given the manifest has asked for it, or has left.
+pub const PREFETCH_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+/// How long nothing is prefetched after a blob that could not be stored: it is downloaded again by whoever asks.
+pub const PREFETCH_STORE_PAUSE: Duration = Duration::from_secs(60);
+/// Most blobs of one manifest that are prefetched: docker makes images of at most 127 layers, and there is a configuration.
+pub const PREFETCH_BLOBS_PER_MANIFEST_MAX: usize = 128;
+/// Most bytes of one manifest that are prefetched. Images for machine learning have 5 to 15 GiB; what goes beyond is rather
+/// a dataset, of which a client may want a part.
+pub const PREFETCH_BYTES_PER_MANIFEST_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Prefetched blobs of which it is remembered that no client has asked for them: for a metric.
+pub const PREFETCHED_IN_MEMORY: u64 = 10_000;
 /// Memory all spools together may hold, windows and batches of large ones included.
 pub const SPOOL_MEMORY_TOTAL: u64 = 64 * 1024 * 1024;
 
