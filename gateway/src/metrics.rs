@@ -184,6 +184,26 @@ impl Metrics {
         self.fill_resumes.add(1, &[KeyValue::new("reason", reason)]);
     }
 
+    /// A blob that was to be prefetched was, or was not.
+    pub fn prefetch_ended(&self, outcome: &'static str) {
+        self.prefetches.add(1, &[KeyValue::new("outcome", outcome)]);
+    }
+
+    /// A prefetch is under way.
+    pub fn prefetching(&self) -> Counted {
+        Counted::by(&self.prefetches_running)
+    }
+
+    /// A blob was prefetched whole.
+    pub fn prefetched(&self, bytes: u64) {
+        self.prefetch_bytes.add(bytes, &[]);
+    }
+
+    /// A client asked for a prefetched blob.
+    pub fn prefetch_used(&self) {
+        self.prefetches_used.add(1, &[]);
+    }
+
     /// A tag was checked ahead.
     pub fn refreshed(&self, outcome: &'static str) {
         self.refreshes.add(1, &[KeyValue::new("outcome", outcome)]);
@@ -212,26 +232,6 @@ impl Metrics {
             KeyValue::new("reason", reason),
         ];
         self.left_alone.add(1, &labels);
-    }
-
-    /// A blob that was to be prefetched was, or was not.
-    pub fn prefetch_ended(&self, outcome: &'static str) {
-        self.prefetches.add(1, &[KeyValue::new("outcome", outcome)]);
-    }
-
-    /// A prefetch is under way.
-    pub fn prefetching(&self) -> Counted {
-        Counted::by(&self.prefetches_running)
-    }
-
-    /// A blob was prefetched whole.
-    pub fn prefetched(&self, bytes: u64) {
-        self.prefetch_bytes.add(bytes, &[]);
-    }
-
-    /// A client asked for a prefetched blob.
-    pub fn prefetch_used(&self) {
-        self.prefetches_used.add(1, &[]);
     }
 
     /// A tag was served past its validity.

@@ -73,7 +73,7 @@ lines! {
         .by([on_get(Effect::WrongLength { by: -1000 })]).pulling(Pull::LayerOfManifest)
         .seen(Sees::Cut).asked(gets(1)),
     a_page_in_place_of_the_blob => case("200 and an HTML page in place of the blob")
-        .by([on_get(Effect::Garbage)]).pulling(Pull::LayerOfManifest).seen(Sees::Cut),
+        .by([on_get(Effect::Garbage)]).pulling(Pull::LayerOfManifest).seen(Sees::CutOrBadGateway),
     only_the_end_of_the_end_is_missing => case("no `Content-Length`, and the connection is closed after the last byte, before the end of the chunks")
         .by([on_get(Effect::Chunked), on_get(Effect::Truncate { after: 9_000_000 }).times(1)]).asked(gets(2)),
     the_size_is_not_said => case("no `Content-Length`").by([on_get(Effect::Chunked)]),
