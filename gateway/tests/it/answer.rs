@@ -77,3 +77,11 @@ impl World {
         self.send(Method::GET, &self.url(path), &[]).await.unwrap()
     }
 }
+
+pub(crate) fn manifest(name: &str, reference: &str) -> String {
+    format!("{name}/manifests/{reference}")
+}
+
+pub(crate) fn blob(name: &str, digest: &str) -> String {
+    format!("{name}/blobs/{digest}")
+}

@@ -10,9 +10,14 @@ use roadstead_proto::domain::upstream::OnError;
 
 use crate::world::{Answer, World, blob, manifest};
 
-fn impatient() -> Timeouts {
+/// Little time for silence, and the usual for everything else: machines are slow at times.
+fn patience(case: &Case) -> Timeouts {
     let timeouts = Timeouts::default();
-    Timeouts { answer: Duration::from_millis(250), stale: Duration::from_millis(200), ..timeouts }
+    if case.name.starts_with("silence") {
+        Timeouts { answer: Duration::from_millis(500), ..timeouts }
+    } else {
+        timeouts
+    }
 }
 
 /// Longer than anything is remembered of an answer that was no content, and than a breaker stays open.
@@ -67,7 +72,7 @@ fn unmoved(world: &World, error: &str) -> Vec<Fault> {
 async fn world(case: &Case, on_error: OnError) -> World {
     let first = Config { auth: case.auth.clone(), ..Config::default() };
     let credentials = case.credentials.map(|(user, password)| World::credentials(user, password));
-    let world = World::tuned(vec![first, Config::default()], impatient(), |settings| {
+    let world = World::tuned(vec![first, Config::default()], patience(case), |settings| {
         settings[0].credentials = credentials;
         settings[0].on_error = on_error;
     })
@@ -289,7 +294,7 @@ async fn referrers_of_an_image_whose_own_upstream_fails_are_no_other_upstreams_l
         if case.credentials.is_some() {
             continue;
         }
-        let world = World::tuned(vec![Config::default(), Config::default()], impatient(), |_| {}).await;
+        let world = World::tuned(vec![Config::default(), Config::default()], patience(&case), |_| {}).await;
         let signature = Image::artifact(2, "application/x-signature", image().manifest(), 50);
         world.upstreams[0].push("a", "x", &image());
         world.upstreams[1].push("a", "sig", &signature);

@@ -154,8 +154,8 @@ async fn row_tag_expired_and_the_upstream_slow_is_decided_within_two_seconds_of_
         began.elapsed()
     };
     let first = pull().await;
-    assert!((1900..2400).contains(&first.as_millis()), "{first:?}");
-    assert!(pull().await < Duration::from_millis(300), "the next one does not wait for the same");
+    assert!((1900..3000).contains(&first.as_millis()), "{first:?}");
+    assert!(pull().await < Duration::from_secs(1), "the next one does not wait for the same");
     // The walk went on behind: what is slow, and not away, is heard in the end.
     world.upstreams[1].wait_for(|counters| counters.of(Kind::Token) == 2).await;
     world.upstreams[1].set_faults([]);

@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::answer::{Answer, read};
+pub(crate) use crate::answer::{Answer, blob, manifest, read};
 use crate::hub::AsHub;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -396,12 +396,4 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         }
     });
     assert!(waited.await.is_ok(), "{what}");
-}
-
-pub(crate) fn manifest(name: &str, reference: &str) -> String {
-    format!("{name}/manifests/{reference}")
-}
-
-pub(crate) fn blob(name: &str, digest: &str) -> String {
-    format!("{name}/blobs/{digest}")
 }
