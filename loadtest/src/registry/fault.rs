@@ -185,10 +185,13 @@ pub(super) struct Plan {
     pub(super) omit_digest: bool,
     pub(super) chunked: bool,
     pub(super) strict_accept: bool,
+    /// All that was met, for the diary.
+    pub(super) met: Vec<Effect>,
 }
 
 impl Plan {
     fn add(&mut self, effect: &Effect) {
+        self.met.push(effect.clone());
         let cut = &mut self.cut;
         match effect {
             Effect::Latency { millis } => {

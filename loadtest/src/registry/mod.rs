@@ -10,6 +10,7 @@
 //! | `config.rs` | [`Config`]: authentication, redirects, bandwidth, as data |
 //! | `fault.rs` | [`Fault`]: what goes wrong, for which requests, how often |
 //! | `counters.rs` | [`Counters`]: what was asked, how often, how many bytes left |
+//! | `diary.rs` | [`Page`]: the same, request by request |
 //! | `catalog.rs` | repositories: tags, manifests, blobs |
 //! | `route.rs` | method and path → what is asked; pure |
 //! | `serve.rs` | one request from arrival to answer |
@@ -30,6 +31,7 @@ mod body;
 mod catalog;
 mod config;
 mod counters;
+mod diary;
 mod fault;
 mod listener;
 mod manifest;
@@ -47,6 +49,7 @@ mod wire;
 pub use authority::{Authority, Signed};
 pub use config::{Auth, Bandwidth, Config, Credentials, Redirect, TokenAuth, TokenField, TokenRefusal};
 pub use counters::{Counters, Kind, Protocol, Seen};
+pub use diary::{End, Page};
 pub use fault::{Effect, Fault};
 pub use tls::Tls;
 pub use upstream::Upstream;

@@ -16,6 +16,7 @@ use super::blob::Elsewhere;
 use super::body::{self, Body, Sending};
 use super::catalog::{Catalog, Repository};
 use super::counters::{Tally, Visit};
+use super::diary::{Diary, End, Page};
 use super::fault::{FaultBoard, Plan};
 use super::pace::Line;
 use super::route::{Origin, Route};
@@ -31,6 +32,7 @@ pub(super) struct Server {
     pub(super) redirect: RwLock<Option<Redirect>>,
     pub(super) faults: FaultBoard,
     pub(super) tally: Tally,
+    pub(super) diary: Diary,
     pub(super) tokens: TokenBook,
     pub(super) line: Arc<Line>,
     pub(super) releases: watch::Sender<u64>,
@@ -49,6 +51,7 @@ impl Server {
             redirect: RwLock::new(config.redirect),
             faults: FaultBoard::new(config.faults.clone()),
             tally: Tally::new(),
+            diary: Diary::default(),
             tokens: TokenBook::default(),
             line: Arc::new(line),
             releases: watch::Sender::new(0),
@@ -62,8 +65,9 @@ impl Server {
         let route = Route::parse(origin, &head.method, head.uri.path());
         let asked_token = token::Asked::parse(head.uri.query().unwrap_or_default());
         let key = if route == Route::Token { asked_token.key() } else { route.key() };
-        let visit = self.tally.arrive(route.kind(), protocol_of(head), key, seen(head));
+        let mut visit = self.tally.arrive(route.kind(), protocol_of(head), key, seen(head));
         let plan = self.faults.plan(route.kind(), route.repository(), route.reference());
+        visit.write_to(self.diary.open(|| page(&route, head, &plan)));
         self.delay(&plan).await;
         if plan.disconnect {
             connection.reset_now();
@@ -160,6 +164,9 @@ impl Server {
         mut visit: Visit,
     ) -> Response<Body> {
         visit.answered(answer.status.as_u16());
+        if answer.counted_as.is_some() {
+            visit.brings(&answer.range);
+        }
         if plan.omit_digest {
             answer.headers.remove(DOCKER_CONTENT_DIGEST);
         }
@@ -207,6 +214,20 @@ fn replace(headers: &mut HeaderMap, with: &[(String, String)]) {
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
             headers.insert(name, value);
         }
+    }
+}
+
+fn page(route: &Route, head: &Parts, plan: &Plan) -> Page {
+    Page {
+        kind: route.kind(),
+        repository: route.repository().map(str::to_owned),
+        reference: route.reference().map(str::to_owned),
+        range: head.headers.get(RANGE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        met: plan.met.clone(),
+        status: None,
+        part: 0..0,
+        sent: 0,
+        end: End::Open,
     }
 }
 

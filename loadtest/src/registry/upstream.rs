@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::listener::Port;
 use super::route::Origin;
 use super::serve::Server;
-use super::{Auth, Bandwidth, Config, Counters, Fault, Redirect};
+use super::{Auth, Bandwidth, Config, Counters, Fault, Page, Redirect};
 use crate::index::Bundle;
 
 /// How long [`Upstream::wait_for`] waits before it gives up: a test that hangs says nothing, one that panics says why.
@@ -91,6 +91,16 @@ impl Upstream {
     /// All counters back to zero, save for what is in flight.
     pub fn reset_counters(&self) {
         self.server.tally.reset();
+    }
+
+    /// From now on every request is written down.
+    pub fn keep_diary(&self) {
+        self.server.diary.begin();
+    }
+
+    /// What was written down since [`keep_diary`](Self::keep_diary), in the order in which the requests came.
+    pub fn diary(&self) -> Vec<Page> {
+        self.server.diary.pages()
     }
 
     /// Waits until the counters are as wanted, and returns them.
