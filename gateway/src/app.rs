@@ -8,6 +8,7 @@ use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::limits;
 use roadstead_proto::meta::{Leases, MetaError, MetaStore};
 use roadstead_storage::blob::BlobStore;
+use roadstead_storage::floor::Floor;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -112,15 +113,16 @@ impl Gateway {
         let session = Arc::new(Session::new(leases, config.gateway.clone(), config.region.clone()));
         let tasks = TaskTracker::new();
         let tools = Tools {
-            client: Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone())),
+            client: Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone(), config.timeouts)),
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
             session: Arc::clone(&session),
+            timeouts: config.timeouts,
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
         };
-        let space = SpoolSpace::new(config.spool_dir.clone(), limits::SPOOL_MEMORY_TOTAL);
+        let space = SpoolSpace::new(config.spool_dir.clone(), Floor(config.min_free_bytes), limits::SPOOL_MEMORY_TOTAL);
         let resolver = Arc::new(Resolver::new(tools.clone(), config.manifest_memory));
         let puller = Arc::new(Puller {
             snapshots,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use roadstead_proto::domain::lease::GatewayId;
+use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::{RegionId, RegistryId};
 
 /// Settings of one gateway.
@@ -22,10 +23,39 @@ pub struct Config {
     pub manifest_memory: u64,
     /// Folder for spools that outgrow memory; the files in it have no name.
     pub spool_dir: PathBuf,
+    /// What stays free of that folder's disk, in bytes: below it downloads are passed on without being kept.
+    pub min_free_bytes: u64,
     /// Who is sent to the object store for what; nobody without.
     pub redirects: Option<Redirects>,
     /// How long running streams may go on after the stop signal.
     pub drain_timeout: Duration,
+    /// How long upstreams may take.
+    pub timeouts: Timeouts,
+}
+
+/// How long upstreams may take, in real time. Silence inside a body is the transport's to
+/// see, and has its setting there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From request to response headers, for what nothing is cached of.
+    pub answer: Duration,
+    /// The same where a stale copy is at hand.
+    pub stale: Duration,
+    /// After this a client's headers leave, where the size is known and the upstream has not answered.
+    pub headers: Duration,
+    /// How long an unbacked download waits for a reader at a standstill.
+    pub standstill: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            answer: limits::UPSTREAM_HEADER_TIMEOUT,
+            stale: limits::UPSTREAM_STALE_DEADLINE,
+            headers: limits::HEADER_DEADLINE,
+            standstill: limits::SPOOL_STANDSTILL,
+        }
+    }
 }
 
 /// Who is sent to the object store for what.

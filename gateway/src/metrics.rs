@@ -19,6 +19,7 @@ pub struct Metrics {
     upstream_bytes: Counter<u64>,
     fills: Counter<u64>,
     fills_running: UpDownCounter<i64>,
+    fill_resumes: Counter<u64>,
     stale: Counter<u64>,
     unrecorded: UpDownCounter<i64>,
 }
@@ -30,6 +31,27 @@ pub struct Unrecorded(UpDownCounter<i64>);
 impl Drop for Unrecorded {
     fn drop(&mut self) {
         self.0.add(-1, &[]);
+    }
+}
+
+/// A download of a blob under way. Counted until it ends, however it ends.
+#[derive(Debug)]
+pub struct FillRunning {
+    metrics: Metrics,
+    outcome: &'static str,
+}
+
+impl FillRunning {
+    /// It ended so.
+    pub fn ended(mut self, outcome: &'static str) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for FillRunning {
+    fn drop(&mut self) {
+        self.metrics.fills_running.add(-1, &[]);
+        self.metrics.fills.add(1, &[KeyValue::new("outcome", self.outcome)]);
     }
 }
 
@@ -51,6 +73,10 @@ impl Metrics {
             upstream_requests: counter("roadstead_upstream_requests", "Requests to upstreams, by kind and outcome"),
             upstream_bytes: counter("roadstead_upstream_bytes", "Body bytes received from upstreams"),
             fills: counter("roadstead_fills", "Downloads of blobs that ended, by outcome"),
+            fill_resumes: counter(
+                "roadstead_fill_resumes",
+                "Downloads of blobs that broke off and were continued, by reason",
+            ),
             fills_running: meter
                 .i64_up_down_counter("roadstead_fills_running")
                 .with_description("Downloads of blobs under way")
@@ -105,14 +131,14 @@ impl Metrics {
     }
 
     /// A download of a blob began.
-    pub fn fill_began(&self) {
+    pub fn fill_began(&self) -> FillRunning {
         self.fills_running.add(1, &[]);
+        FillRunning { metrics: self.clone(), outcome: "abandoned" }
     }
 
-    /// A download of a blob ended.
-    pub fn fill_ended(&self, outcome: &'static str) {
-        self.fills_running.add(-1, &[]);
-        self.fills.add(1, &[KeyValue::new("outcome", outcome)]);
+    /// A download of a blob broke off, and the rest of it is asked for.
+    pub fn fill_resumed(&self, reason: &'static str) {
+        self.fill_resumes.add(1, &[KeyValue::new("reason", reason)]);
     }
 
     /// A tag was served past its validity.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use object_store::path::Path;
 use object_store::signer::Url;
-use roadstead_proto::domain::limits::{BLOB_MEMORY_DEFAULT, CHUNK_BYTES};
+use roadstead_proto::domain::limits::{BLOB_MEMORY_DEFAULT, CHUNK_BYTES, MIN_FREE_SPACE_DEFAULT};
 use roadstead_proto::domain::secret::Secret;
 
 /// Memory for what readers hold beyond the memory tier. Serves some 500 clients at a standstill with a
@@ -29,6 +29,8 @@ pub struct Config {
     pub reader_bytes: u64,
     /// Memory for parts of uploads, whatever the number of uploads.
     pub upload_bytes: u64,
+    /// What stays free of a directory's disk. Below it nothing more is stored, and what is stored is read on.
+    pub min_free_bytes: u64,
 }
 
 /// Where objects are kept.
@@ -161,6 +163,7 @@ impl Config {
             memory_bytes: BLOB_MEMORY_DEFAULT,
             reader_bytes: READER_MEMORY_DEFAULT,
             upload_bytes: UPLOAD_MEMORY_DEFAULT,
+            min_free_bytes: MIN_FREE_SPACE_DEFAULT,
         }
     }
 

@@ -20,6 +20,7 @@
 //! | `key` | names in the store; the only file that spells a path | `blob` |
 //! | `checksums` | CRC-64 per block of a large object, and their stored form | nothing |
 //! | [`staged`] | a body written where it will stay | `checksums` |
+//! | [`floor`] | what stays free of a disk | nothing |
 //! | `memory` | bounded memory for chunks and checksums | the above |
 //! | [`object`] | the slow tier over `object_store` | the above |
 //! | [`cloud`] | buckets: clients, what they can do, uploads under way | `config`, [`object`] |
@@ -37,6 +38,7 @@ mod checksums;
 pub mod cloud;
 pub mod config;
 pub mod error;
+pub mod floor;
 mod key;
 mod memory;
 pub mod metered;

@@ -80,7 +80,8 @@ pub async fn open(config: &Config, meter: &Meter) -> Result<Opened, OpenError> {
     let (upload_bytes, checksum_bytes) = (config.upload_bytes, config.checksum_bytes());
     match &config.backend {
         Backend::Local { path } => {
-            let options = object::Options::local(upload_bytes, checksum_bytes);
+            let min_free_bytes = config.min_free_bytes;
+            let options = object::Options { min_free_bytes, ..object::Options::local(upload_bytes, checksum_bytes) };
             let objects = ObjectTier::open_local(path, options).await?;
             Ok(Opened { store: stack(objects, config, meter), capabilities: None })
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use roadstead_proto::domain::entry::ObjectKey;
 
 use crate::checksums::Summer;
+use crate::floor::Floor;
 
 /// See the module's text. Dropped without a commit, its file is removed; a killed process's is removed at the next start.
 pub struct Staged {
@@ -20,16 +21,17 @@ pub struct Staged {
     /// Where the file is, until it is the object.
     path: Option<PathBuf>,
     summer: Summer,
+    floor: Floor,
     /// What keeps others from writing the same key meanwhile.
     turn: Option<Box<dyn Any + Send>>,
 }
 
 impl Staged {
     /// A new, empty file at `path` for the body of `key`. Blocks.
-    pub(crate) fn create(key: ObjectKey, path: PathBuf, turn: Box<dyn Any + Send>) -> io::Result<Self> {
+    pub(crate) fn create(key: ObjectKey, path: PathBuf, floor: Floor, turn: Box<dyn Any + Send>) -> io::Result<Self> {
         // Whatever lies there is of a writer that is no more: the turn is ours.
         let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
-        Ok(Self { key, file: Arc::new(file), path: Some(path), summer: Summer::new(), turn: Some(turn) })
+        Ok(Self { key, file: Arc::new(file), path: Some(path), summer: Summer::new(), floor, turn: Some(turn) })
     }
 
     /// What is being written.
@@ -55,8 +57,10 @@ impl Staged {
     /// Writes the next bytes of the body. Blocks.
     ///
     /// # Errors
-    /// The file's own. The body is then of no use any more.
+    /// The file's own, or that the disk has no room left. The object can then not be made any more; what is in the file
+    /// already stays readable.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.floor.admit(&*self.file, bytes.len() as u64)?;
         self.file.write_all_at(bytes, self.len())?;
         self.summer.update(bytes);
         Ok(())

@@ -34,6 +34,8 @@ pub(crate) struct File {
     pub(crate) log_format: Option<LogFormat>,
     /// How long running pulls may go on after the stop signal.
     pub(crate) drain_timeout: Option<Span>,
+    /// What stays free of the data directory's disk.
+    pub(crate) min_free_space: Option<Size>,
     /// Memory for blobs.
     pub(crate) blob_memory: Option<Size>,
     /// Memory for manifests.
@@ -207,6 +209,7 @@ mod tests {
             upstream_connections: _,
             log_format: Some(_),
             drain_timeout: Some(_),
+            min_free_space: Some(_),
             blob_memory: Some(_),
             manifest_memory: Some(_),
             cache_validity: Some(_),

@@ -68,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     /// Where blobs are kept, and who is sent there.
     pub(crate) storage: StorageSettings,
+    /// What stays free of the data directory's disk, in bytes.
+    pub(crate) min_free_space: u64,
     /// Memory for blobs, in bytes.
     pub(crate) blob_memory: u64,
     /// Memory for manifests, in bytes.
@@ -164,6 +166,7 @@ pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>)
         proxies: Proxies::from_environment(&variable)?,
         log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         drain_timeout: file.drain_timeout.map_or(limits::DRAIN_TIMEOUT_DEFAULT, |span| span.0),
+        min_free_space: file.min_free_space.map_or(limits::MIN_FREE_SPACE_DEFAULT, |size| size.0),
         blob_memory: file.blob_memory.map_or(limits::BLOB_MEMORY_DEFAULT, |size| size.0),
         manifest_memory: file.manifest_memory.map_or(limits::MANIFEST_MEMORY_DEFAULT, |size| size.0),
         admin_token: variable(ADMIN_TOKEN_VARIABLE).map(admin_token).transpose()?,
@@ -214,6 +217,7 @@ impl Settings {
         Transport {
             authorities: self.upstream_ca.as_ref().map(|file| file.certificates.clone()),
             connections: self.upstream_connections.iter().map(|named| named.connection.clone()).collect(),
+            ..Transport::default()
         }
     }
 }
@@ -240,6 +244,7 @@ impl fmt::Display for Settings {
             writeln!(f, "  but not to       {except} (NO_PROXY)")?;
         }
         writeln!(f, "  drain_timeout    {}", Span(self.drain_timeout))?;
+        writeln!(f, "  min_free_space   {}", Size(self.min_free_space))?;
         writeln!(f, "  blob_memory      {}", Size(self.blob_memory))?;
         writeln!(f, "  manifest_memory  {}", Size(self.manifest_memory))?;
         if !self.upstream_connections.is_empty() {

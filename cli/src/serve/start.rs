@@ -99,6 +99,7 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
     let node_components = roadstead_node::Components { clock: clock.clone(), ..Default::default() };
     let mut storage_config = roadstead_storage::config::Config {
         memory_bytes: settings.blob_memory,
+        min_free_bytes: settings.min_free_space,
         ..roadstead_storage::config::Config::local(directory.blobs())
     };
     if let Some(bucket) = &settings.storage.bucket {
@@ -126,7 +127,9 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
         manifest_memory: settings.manifest_memory,
         redirects: settings.storage.redirects.clone(),
         spool_dir: directory.spool(),
+        min_free_bytes: settings.min_free_space,
         drain_timeout: settings.drain_timeout,
+        timeouts: roadstead_gateway::config::Timeouts::default(),
     };
     let banner = banner(&configured, &directory, listeners, anonymous_pull)?;
     let components = Components {

@@ -6,7 +6,13 @@ use roadstead_proto::domain::digest::DigestMismatch;
 use roadstead_proto::error::ErrorCode;
 
 use super::spool::SpoolError;
+use crate::meta::snapshot::UpstreamView;
 use crate::upstream::error::Fault;
+
+/// A fault of an upstream, under the name that people know it by.
+pub(crate) fn upstream_fault(view: &UpstreamView, fault: Fault) -> FetchError {
+    FetchError::Upstream { upstream: view.upstream.settings.name.clone(), fault }
+}
 
 /// No content, and why.
 #[derive(Debug, Clone, thiserror::Error)]

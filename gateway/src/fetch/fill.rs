@@ -25,9 +25,10 @@ use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_storage::staged::Staged;
 use tokio::sync::watch;
 
+use super::budget::Budget;
 use super::error::FillFailure;
 use super::intake::{Intake, Taken};
-use super::spool::Spool;
+use super::spool::{Reader, Spool};
 use crate::catalog::Known;
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::Client;
@@ -156,12 +157,14 @@ impl Fill {
 
     /// The bytes of `range` as they arrive; to the end of the blob where the range's end lies beyond it.
     pub(super) fn stream(
-        self: Arc<Self>,
+        &self,
+        reader: Reader,
         range: Range<u64>,
         reach: Reach,
     ) -> BoxStream<'static, Result<Bytes, FillFailure>> {
         let progress = self.progress.subscribe();
-        futures::stream::try_unfold((self, progress, range), move |(fill, mut progress, range)| async move {
+        reader.skip_to(range.start);
+        futures::stream::try_unfold((reader, progress, range), move |(reader, mut progress, range)| async move {
             loop {
                 if range.is_empty() {
                     return Ok(None);
@@ -174,9 +177,9 @@ impl Fill {
                 // Storage must not see the end of a body before the verdict on it.
                 let may_end = matches!(seen.phase, Phase::Verified { .. });
                 if range.start < limit {
-                    let bytes = fill.spool.read(range.start, limit.min(range.end)).await.map_err(FillFailure::Spool)?;
+                    let bytes = reader.read(range.start, limit.min(range.end)).await.map_err(FillFailure::Spool)?;
                     let rest = range.start + bytes.len() as u64..range.end;
-                    return Ok(Some((bytes, (fill, progress, rest))));
+                    return Ok(Some((bytes, (reader, progress, rest))));
                 }
                 match seen.phase {
                     _ if may_end => return Ok(None),
@@ -212,6 +215,10 @@ impl Fill {
 /// Downloads a blob into its fill.
 pub(super) struct Pump<'a> {
     pub(super) client: &'a Client,
+    /// From a request to its response headers.
+    pub(super) timeout: Duration,
+    /// How long the others wait for a reader at a standstill, where nothing can be kept.
+    pub(super) standstill: Duration,
     pub(super) view: &'a UpstreamView,
     pub(super) repository: &'a RepositoryName,
     pub(super) fill: &'a Fill,
@@ -232,9 +239,11 @@ impl Pump<'_> {
 
     /// Asks for the whole blob.
     pub(super) async fn open(&self) -> Result<Answer<BlobBody>, FillFailure> {
-        let answer = match self.ask(0).await {
+        // Clients wait for their headers: both attempts together get what one is given.
+        let patience = Patience::lasting(self.timeout);
+        let answer = match self.ask(0, patience).await {
             // A dropped connection, or a redirect target that has expired: once more, from the registry on.
-            Err(Fault::Connection(_) | Fault::RedirectTarget(_)) => self.ask(0).await,
+            Err(Fault::Connection(_) | Fault::RedirectTarget(_)) => self.ask(0, patience).await,
             answer => answer,
         };
         let answer = answer.map_err(|fault| self.upstream_failed(fault))?;
@@ -246,22 +255,21 @@ impl Pump<'_> {
         Ok(answer)
     }
 
-    async fn ask(&self, offset: u64) -> Result<Answer<BlobBody>, Fault> {
-        let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+    async fn ask(&self, offset: u64, patience: Patience) -> Result<Answer<BlobBody>, Fault> {
         self.client.blob(self.view, self.repository, &self.fill.digest, offset, patience).await
     }
 
     /// Reads an opened body to its end, continues it where it breaks off, and gives the verdict.
     pub(super) async fn run(&self, mut body: BlobBody, staged: Option<Staged>) -> Result<Taken, FillFailure> {
         let size = body.size;
-        let mut intake = Intake::new(self.fill, size, staged);
-        let mut resumes = 0;
+        let mut intake = Intake::new(self.fill, size, staged, self.standstill);
+        let mut budget = Budget::new();
         loop {
             match self.read(&mut intake, body, size).await? {
                 Piece::End => break,
                 Piece::Broke(fault) => {
                     intake.publish();
-                    body = self.resume(fault, intake.taken(), size, &mut resumes).await?;
+                    body = self.resume(fault, intake.taken(), size, &mut budget).await?;
                 }
             }
         }
@@ -310,17 +318,20 @@ impl Pump<'_> {
         mut fault: Fault,
         offset: u64,
         size: Option<u64>,
-        resumes: &mut u32,
+        budget: &mut Budget,
     ) -> Result<BlobBody, FillFailure> {
         loop {
-            if *resumes >= limits::FILL_RESUMES_MAX {
+            let Some(pause) = budget.spend(offset, fault.retry_after()) else {
                 return Err(self.upstream_failed(fault));
-            }
-            tokio::time::sleep(backoff(*resumes)).await;
-            *resumes += 1;
-            tracing::info!(digest = %self.fill.digest, offset, %fault, "download broke off, asking for the rest");
-            match self.ask(offset).await {
+            };
+            tracing::info!(digest = %self.fill.digest, offset, %fault, ?pause, "download broke off, asking for the rest");
+            tokio::time::sleep(pause).await;
+            self.client.metrics().fill_resumed(fault.reason());
+            match self.ask(offset, Patience::lasting(self.timeout)).await {
                 Ok(Answer::Here(body)) => {
+                    if body.offset < offset {
+                        budget.restarts();
+                    }
                     if let (Some(before), Some(now)) = (size, body.size)
                         && before != now
                     {
@@ -336,10 +347,6 @@ impl Pump<'_> {
             }
         }
     }
-}
-
-fn backoff(attempt: u32) -> Duration {
-    limits::FILL_RESUME_BACKOFF.saturating_mul(1 << attempt.min(16)).min(limits::FILL_RESUME_BACKOFF_MAX)
 }
 
 #[cfg(test)]

@@ -5,15 +5,19 @@
 //!   piece ──► spool in memory ──► readers
 //!     └─────► batch ──► one job at a time: hash, and write where memory may not hold the whole
 //! ```
+//!
+//! The bytes are for the readers first: where the store takes no more, a file without a name goes on, and where that takes
+//! no more either, nothing is kept and the readers' pace is the download's.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use roadstead_proto::domain::digest::Verifier;
 use roadstead_storage::staged::Staged;
 use tokio::task::JoinHandle;
+use tracing::warn;
 
 use super::error::FillFailure;
 use super::fill::Fill;
@@ -33,6 +37,8 @@ pub(super) struct Taken {
     pub(super) size: u64,
     /// The store's own file with all of it, where it was written there.
     pub(super) staged: Option<Staged>,
+    /// Whether the spool has it from the first byte on.
+    pub(super) is_whole: bool,
 }
 
 /// Where a spool's bytes are written when memory may not hold them.
@@ -41,6 +47,8 @@ enum Place {
     Unnamed(Option<Arc<File>>),
     /// Into the store's own.
     Store(Box<Staged>),
+    /// No file takes them.
+    Nowhere,
 }
 
 /// What a job works with, and hands to the next one.
@@ -60,15 +68,27 @@ pub(super) struct Intake<'a> {
     batch: Vec<Bytes>,
     batch_bytes: usize,
     worker: Option<Worker>,
-    job: Option<JoinHandle<Result<Worker, SpoolError>>>,
+    job: Option<JoinHandle<Worker>>,
+    /// How long the others wait for a reader at a standstill, where nothing is kept.
+    standstill: Duration,
 }
 
 impl<'a> Intake<'a> {
     /// An intake for a body of `size` bytes, where that is known, with the store's file for it, where there is one.
-    pub(super) fn new(fill: &'a Fill, size: Option<u64>, staged: Option<Staged>) -> Self {
+    pub(super) fn new(fill: &'a Fill, size: Option<u64>, staged: Option<Staged>, standstill: Duration) -> Self {
         let place = staged.map_or(Place::Unnamed(None), |staged| Place::Store(Box::new(staged)));
         let worker = Worker { verifier: Verifier::new(fill.digest()), place, written: 0 };
-        Self { fill, size, taken: 0, published: 0, batch: Vec::new(), batch_bytes: 0, worker: Some(worker), job: None }
+        Self {
+            fill,
+            size,
+            taken: 0,
+            published: 0,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            worker: Some(worker),
+            job: None,
+            standstill,
+        }
     }
 
     /// Bytes taken so far.
@@ -76,8 +96,13 @@ impl<'a> Intake<'a> {
         self.taken
     }
 
-    /// Takes the next bytes. Waits only where hashing and writing are two batches behind.
+    /// Takes the next bytes. Waits only where hashing and writing are two batches behind, and for readers where nothing is
+    /// kept.
     pub(super) async fn take(&mut self, piece: Bytes) -> Result<(), FillFailure> {
+        if self.fill.spool().is_unbacked() {
+            self.publish();
+            self.fill.spool().room(self.standstill).await.map_err(FillFailure::Spool)?;
+        }
         self.taken += piece.len() as u64;
         self.batch_bytes += piece.len();
         self.batch.push(piece.clone());
@@ -115,7 +140,7 @@ impl<'a> Intake<'a> {
             Place::Store(staged) if staged.len() == self.taken && self.taken > 0 => Some(*staged),
             _ => None,
         };
-        Ok(Taken { size: self.taken, staged })
+        Ok(Taken { size: self.taken, staged, is_whole: !self.fill.spool().is_unbacked() })
     }
 
     async fn hand_over(&mut self) -> Result<(), FillFailure> {
@@ -126,9 +151,9 @@ impl<'a> Intake<'a> {
         self.job = Some(tokio::task::spawn_blocking(move || {
             worker.hash(&batch);
             if let Some(pieces) = unwritten {
-                worker.write(&spool, &pieces)?;
+                worker.write(&spool, &pieces);
             }
-            Ok(worker)
+            worker
         }));
         Ok(())
     }
@@ -137,7 +162,7 @@ impl<'a> Intake<'a> {
     async fn ready(&mut self) -> Result<Worker, FillFailure> {
         if let Some(job) = self.job.take() {
             let done = job.await.map_err(|error| failed("writing the download's file")(error.into()));
-            self.worker = Some(done.and_then(|done| done).map_err(FillFailure::Spool)?);
+            self.worker = Some(done.map_err(FillFailure::Spool)?);
         }
         self.worker.take().ok_or(FillFailure::Abandoned)
     }
@@ -148,28 +173,49 @@ impl Worker {
         pieces.iter().for_each(|piece| self.verifier.update(piece));
     }
 
-    fn write(&mut self, spool: &Spool, pieces: &[Bytes]) -> Result<(), SpoolError> {
-        let write = failed("writing the download's file");
-        let file = match &mut self.place {
+    /// Writes what memory may not hold: to the best place that takes it.
+    fn write(&mut self, spool: &Spool, pieces: &[Bytes]) {
+        while !matches!(self.place, Place::Nowhere) {
+            match self.write_here(spool, pieces) {
+                Ok(file) => {
+                    self.written += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+                    return spool.written(&file, self.written);
+                }
+                Err(error) => self.place = self.next_place(&error),
+            }
+        }
+        spool.unback();
+    }
+
+    fn write_here(&mut self, spool: &Spool, pieces: &[Bytes]) -> Result<Arc<File>, SpoolError> {
+        match &mut self.place {
             Place::Store(staged) => {
-                pieces.iter().try_for_each(|piece| staged.write(piece)).map_err(write)?;
-                staged.file()
+                let written = pieces.iter().try_for_each(|piece| staged.write(piece));
+                written.map_err(failed("writing the store's file")).map(|()| staged.file())
             }
             Place::Unnamed(file) => {
                 let file = match file {
                     Some(file) => file,
                     None => file.insert(spool.unnamed_file()?),
                 };
-                let mut at = self.written;
-                for piece in pieces {
-                    file.write_all_at(piece, at).map_err(failed("writing the download's file"))?;
-                    at += piece.len() as u64;
-                }
-                Arc::clone(file)
+                spool.write(file, pieces, self.written).map(|()| Arc::clone(file))
             }
-        };
-        self.written += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        spool.written(&file, self.written);
-        Ok(())
+            Place::Nowhere => Err(SpoolError::Unread),
+        }
+    }
+
+    /// Where to go on. What a place took stays readable: the spool has its file.
+    fn next_place(&self, error: &SpoolError) -> Place {
+        match &self.place {
+            Place::Store(staged) => {
+                let object = staged.key();
+                warn!(%object, %error, written = self.written, "the store takes no more of a download: it will not be stored");
+                Place::Unnamed(None)
+            }
+            Place::Unnamed(_) | Place::Nowhere => {
+                warn!(%error, written = self.written, "there is no room to keep a download: it goes straight to its readers");
+                Place::Nowhere
+            }
+        }
     }
 }

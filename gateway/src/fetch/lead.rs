@@ -57,6 +57,8 @@ pub(super) struct Lead {
     pub(super) digest: Digest,
     /// The object found missing or damaged that this download heals.
     pub(super) replaces: Option<FencingToken>,
+    /// Another download of the same blob has moved on without being kept, and has the lease: this one is not recorded.
+    pub(super) beside: bool,
 }
 
 impl Lead {
@@ -69,14 +71,21 @@ impl Lead {
             Err(phase) => return fill.enter(phase),
         };
         let tools = &self.finish.blobs.tools;
-        let pump = Pump { client: &tools.client, view: &self.view, repository: &self.repository, fill };
+        let pump = Pump {
+            client: &tools.client,
+            timeout: tools.timeouts.answer,
+            standstill: tools.timeouts.standstill,
+            view: &self.view,
+            repository: &self.repository,
+            fill,
+        };
         let body = match pump.open().await {
             Ok(Answer::Here(body)) => body,
             Ok(Answer::NotHere(not_here)) => return fill.enter(Phase::NotHere(not_here)),
             Err(failure) => return fill.enter(Phase::Failed(failure)),
         };
         let _unrecorded = tools.metrics.unrecorded();
-        tools.metrics.fill_began();
+        let running = tools.metrics.fill_began();
         fill.enter(Phase::Open { size: body.size });
         let object = held.as_ref().map(|held| ObjectKey { digest: self.digest, token: held.token });
         let staged = self.stage(object.as_ref(), body.size).await;
@@ -97,13 +106,13 @@ impl Lead {
             Ok(taken) => taken,
             Err(failure) => {
                 warn!(digest = %self.digest, upstream = %self.view.upstream.id, %failure, "a download failed");
-                tools.metrics.fill_ended(failure.reason());
+                running.ended(failure.reason());
                 return;
             }
         };
         let size = taken.size;
         let is_stored = is_uploaded || self.commit(object.filter(|_| upload.is_none()), taken).await;
-        tools.metrics.fill_ended(if is_stored { "stored" } else { "not_stored" });
+        running.ended(if is_stored { "stored" } else { "not_stored" });
         if let (Some(held), true) = (held, is_stored) {
             let content = Content {
                 entry: self.entry(),
@@ -140,7 +149,8 @@ impl Lead {
     async fn commit(&self, object: Option<ObjectKey>, taken: Taken) -> bool {
         let Some(object) = object else { return false };
         match taken.staged {
-            None => self.upload(Some(object)).await,
+            None if taken.is_whole => self.upload(Some(object)).await,
+            None => false,
             Some(staged) => match self.finish.blobs.tools.store.commit(staged).await {
                 Ok(_) => true,
                 Err(error) => {
@@ -161,10 +171,13 @@ impl Lead {
 
     /// The lease on the download; `None` where the metadata is away, and the download goes on unrecorded.
     async fn lease(&self) -> Result<Option<Held>, Phase> {
+        if self.beside {
+            return Ok(None);
+        }
         let session = &self.finish.blobs.tools.session;
         let key =
             LeaseKey::Fill { region: session.region().clone(), source: self.view.source.clone(), digest: self.digest };
-        let until = Instant::now() + limits::UPSTREAM_HEADER_TIMEOUT;
+        let until = Instant::now() + self.finish.blobs.tools.timeouts.answer;
         loop {
             match session.acquire(key.clone(), self.entry(), self.view.upstream.epoch, self.replaces).await {
                 Ok(Lease::Held(held)) => return Ok(Some(held)),
@@ -184,7 +197,9 @@ impl Lead {
 
     async fn upload(&self, object: Option<ObjectKey>) -> bool {
         let Some(object) = object else { return false };
-        let bytes = Arc::clone(&self.finish.fill).stream(0..u64::MAX, Reach::Received);
+        let fill = &self.finish.fill;
+        let Some(reader) = fill.spool().attach() else { return false };
+        let bytes = fill.stream(reader, 0..u64::MAX, Reach::Received);
         let body = bytes.map(|item| item.map_err(|failure| failure.into_body_error())).boxed();
         self.finish.blobs.tools.store_object(&object, Body::vouched(body)).await
     }

@@ -18,8 +18,7 @@ use sha1::Digest as _;
 use tracing::{debug, warn};
 
 use super::Tools;
-use super::blobs::upstream_fault;
-use super::error::FetchError;
+use super::error::{FetchError, upstream_fault};
 use super::record::Content;
 use crate::catalog::Known;
 use crate::labels::Labels;

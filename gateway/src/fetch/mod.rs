@@ -2,8 +2,12 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`blobs`] | whose bytes they are, and where they come from |
+//! | [`blobs`] | where the bytes of a blob are looked for |
+//! | `right` | whose they are |
+//! | [`source`] | the bytes themselves, on their way to a client |
+//! | `join` | one download for all who want them |
 //! | `fill` | one download: spool, readers, pump |
+//! | `budget` | how often it is continued |
 //! | `intake` | hash and file, a batch behind the readers |
 //! | `lead` | the task behind it |
 //! | `record` | what becomes of a download: upload, commit, metadata |
@@ -13,13 +17,17 @@
 //! | [`error`] | what a fetch can end in |
 
 pub mod blobs;
+mod budget;
 pub mod error;
 mod fill;
 mod intake;
+mod join;
 mod lead;
 pub mod manifests;
 mod presign;
 mod record;
+mod right;
+pub mod source;
 pub mod spool;
 
 use std::sync::Arc;
@@ -29,6 +37,7 @@ use roadstead_storage::blob::BlobStore;
 use tokio_util::task::TaskTracker;
 
 use crate::catalog::Catalog;
+use crate::config::Timeouts;
 use crate::lease::Session;
 use crate::metrics::Metrics;
 use crate::upstream::Client;
@@ -44,6 +53,8 @@ pub struct Tools {
     pub catalog: Arc<Catalog>,
     /// Leases.
     pub session: Arc<Session>,
+    /// How long upstreams may take.
+    pub timeouts: Timeouts,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Counts.

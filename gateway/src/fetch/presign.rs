@@ -5,7 +5,8 @@ use std::time::Duration;
 use roadstead_storage::blob::SignedUrl;
 use tracing::warn;
 
-use super::blobs::{Blobs, ByteOrigin, Source};
+use super::blobs::Blobs;
+use super::source::{ByteOrigin, Source};
 
 impl Blobs {
     /// A URL for stored bytes; `None` for a download, for what is not there any more, and for stores that have no such

@@ -1,19 +1,23 @@
 //! Append-only bytes that one writer grows and many readers follow, each at its own pace.
 //!
 //! The latest bytes are in memory, shared without a copy by every reader that keeps up. A spool that outgrows its share
-//! of memory goes to a file: the store's own where that is a directory, so that the file becomes the object; else one
-//! without a name, which vanishes with the last reader or with the process, whichever is first. Memory is bounded: per
-//! spool by [`limits::SPOOL_MEMORY_PER_FILL`], over all of them by a common budget.
+//! of memory goes to files: the store's own where that is a directory, so that the file becomes the object; else, or from
+//! the byte on at which that one takes no more, one without a name, which vanishes with the last reader or with the process,
+//! whichever is first. Where no file takes anything the spool is *unbacked*: it holds a window, its writer waits for the
+//! slowest reader, and whoever comes late finds the beginning gone. Memory is bounded: per spool by
+//! [`limits::SPOOL_MEMORY_PER_FILL`], over all of them by a common budget.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use roadstead_proto::domain::limits;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use roadstead_storage::floor::Floor;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Bytes per read from the file, and per item of a reader's stream. A client at a standstill holds one: five hundred of them
 /// hold 64 MiB.
@@ -22,48 +26,66 @@ const READ_BYTES: u64 = 128 * 1024;
 /// [`limits::SPOOL_MEMORY_PER_FILL`] by more than a piece, so that a spool has it when it outgrows memory.
 const KEPT_BYTES: u64 = 3 * 1024 * 1024;
 /// What is kept in memory of a spool in a file, if the budget has it: enough for whoever follows the writer. With half of it a
-/// client on a busy machine falls behind now and then, and reads from the file.
+/// client on a busy machine falls behind now and then, and reads from the file. The most that an unbacked spool holds.
 const WINDOW_BYTES: u64 = 2 * 1024 * 1024;
+/// The window of an unbacked spool for which the budget has nothing. Above what waits for the verdict at the end of a body,
+/// or its readers could never let go of anything.
+const SMALL_WINDOW_BYTES: u64 = 4 * limits::VERIFY_HOLD_BACK;
 /// One permit's worth of the budget.
 const SHARE_BYTES: u64 = 256 * 1024;
-/// The spool's file could not be written or read.
+
+/// The spool's bytes could not be written or read.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{action}: {cause}")]
-pub struct SpoolError {
-    action: &'static str,
-    cause: Arc<std::io::Error>,
+pub enum SpoolError {
+    /// A file could not be written or read.
+    #[error("{action}: {cause}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        cause: Arc<std::io::Error>,
+    },
+    /// The spool is unbacked, and has moved on: the reader came late, or stood still.
+    #[error("there is no room to keep a download, and this one has moved on")]
+    Passed,
+    /// The spool is unbacked, and nobody reads it.
+    #[error("there is no room to keep a download, and nobody reads this one")]
+    Unread,
 }
 
 pub(super) fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> SpoolError {
-    move |cause| SpoolError { action, cause: Arc::new(cause) }
+    move |cause| SpoolError::File { action, cause: Arc::new(cause) }
 }
 
 /// Where spools go, and what they may hold in memory together.
 #[derive(Debug, Clone)]
 pub struct SpoolSpace {
     folder: PathBuf,
+    floor: Floor,
     /// One permit per KiB.
     memory: Arc<Semaphore>,
 }
 
 impl SpoolSpace {
-    /// Spools in `folder`, which exists, with `memory` bytes for all of them.
-    pub fn new(folder: PathBuf, memory: u64) -> Self {
+    /// Spools in `folder`, which exists and whose disk keeps `floor` free, with `memory` bytes for all of them.
+    pub fn new(folder: PathBuf, floor: Floor, memory: u64) -> Self {
         let permits = usize::try_from(memory / 1024).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { folder, memory: Arc::new(Semaphore::new(permits)) }
+        Self { folder, floor, memory: Arc::new(Semaphore::new(permits)) }
     }
 
     /// An empty spool.
     pub fn spool(&self) -> Spool {
-        Spool { space: self.clone(), state: Mutex::default() }
+        Spool { space: self.clone(), state: Mutex::default(), room: Notify::new() }
     }
 }
 
-/// See the module's text. One writer calls [`Spool::push`] and sees to the rest; anybody calls [`Spool::read`].
+/// See the module's text. One writer calls [`Spool::push`] and sees to the rest; anybody attaches a [`Reader`].
 #[derive(Debug)]
 pub struct Spool {
     space: SpoolSpace,
     state: Mutex<State>,
+    /// Rung when an unbacked spool's readers have moved.
+    room: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -71,11 +93,17 @@ struct State {
     /// The latest pieces, in order and without gaps, up to the end.
     recent: VecDeque<(u64, Bytes)>,
     len: u64,
-    /// Bytes that the file holds; everything at and after it is in `recent`.
+    /// Bytes that the files hold; everything at and after it is in `recent`, or gone where the spool is unbacked.
     in_file: u64,
-    file: Option<Arc<File>>,
+    /// Each has the bytes from its offset on up to the next one's, at the place they have in the body.
+    files: Vec<(u64, Arc<File>)>,
     /// Memory may not hold the whole any more.
     outgrown: bool,
+    /// No file takes what memory may not hold.
+    unbacked: bool,
+    /// The next byte each of them wants.
+    readers: HashMap<u64, u64>,
+    last_reader: u64,
     memory: Vec<OwnedSemaphorePermit>,
     memory_bytes: u64,
 }
@@ -93,16 +121,44 @@ impl State {
         Some(piece.slice(from..to))
     }
 
-    /// Drops what is in the file and older than the window.
+    /// The file that has the byte at `offset`, and where in it the next one's bytes begin.
+    fn file(&self, offset: u64) -> Option<(Arc<File>, u64)> {
+        let after = self.files.partition_point(|(from, _)| *from <= offset);
+        let end = self.files.get(after).map_or(self.in_file, |(from, _)| *from);
+        let (_, file) = self.files.get(after.checked_sub(1)?)?;
+        (offset < end).then(|| (Arc::clone(file), end))
+    }
+
+    fn window(&self) -> u64 {
+        match (self.memory_bytes >= KEPT_BYTES, self.unbacked) {
+            (true, _) => WINDOW_BYTES,
+            (false, true) => SMALL_WINDOW_BYTES,
+            (false, false) => 0,
+        }
+    }
+
+    /// Where the reader is that is furthest behind.
+    fn slowest(&self) -> Option<u64> {
+        self.readers.values().min().map(|position| self.len.min(*position))
+    }
+
+    /// Drops what is in a file and older than the window; without files, what every reader has.
     fn trim(&mut self) {
-        let window = if self.memory_bytes >= KEPT_BYTES { WINDOW_BYTES } else { 0 };
-        let keep_from = self.in_file.min(self.len.saturating_sub(window));
+        let held = if self.unbacked { self.slowest().unwrap_or(self.len) } else { self.in_file };
+        let keep_from = held.min(self.len.saturating_sub(self.window()));
         while let Some((offset, piece)) = self.recent.front() {
             if offset + piece.len() as u64 > keep_from {
                 break;
             }
             self.recent.pop_front();
         }
+    }
+
+    /// Gives back the memory that a spool which does not stay in memory has no use for.
+    fn settle(&mut self) {
+        self.memory.truncate((KEPT_BYTES / SHARE_BYTES) as usize);
+        self.memory_bytes = self.memory.len() as u64 * SHARE_BYTES;
+        self.trim();
     }
 }
 
@@ -117,7 +173,20 @@ impl Spool {
         self.state().len
     }
 
-    /// Appends bytes; they are readable at once. The writer sees to it that [`Spool::unwritten`] does not grow without end.
+    /// A reader of all there is and will be; `None` where the beginning is gone.
+    pub fn attach(self: &Arc<Self>) -> Option<Reader> {
+        let mut state = self.state();
+        if state.unbacked && state.recent_from() > state.in_file {
+            return None;
+        }
+        state.last_reader += 1;
+        let id = state.last_reader;
+        state.readers.insert(id, 0);
+        Some(Reader { spool: Arc::clone(self), id })
+    }
+
+    /// Appends bytes; they are readable at once. The writer sees to it that [`Spool::unwritten`] does not grow without end,
+    /// and waits for [`Spool::room`] before.
     pub fn push(&self, bytes: Bytes) {
         let mut state = self.state();
         let (offset, length) = (state.len, bytes.len() as u64);
@@ -133,7 +202,7 @@ impl Spool {
     pub fn unwritten(&self) -> Option<Vec<Bytes>> {
         let state = self.state();
         let from = state.in_file;
-        state.outgrown.then(|| {
+        (state.outgrown && !state.unbacked).then(|| {
             let fresh = state.recent.iter().rev().take_while(|(offset, _)| *offset >= from);
             let mut pieces: Vec<Bytes> = fresh.map(|(_, piece)| piece.clone()).collect();
             pieces.reverse();
@@ -144,19 +213,81 @@ impl Spool {
     /// A file for this spool that nobody else sees. Blocks.
     ///
     /// # Errors
-    /// Where the folder takes no file.
+    /// Where the folder takes no file, or its disk has no room.
     pub fn unnamed_file(&self) -> Result<Arc<File>, SpoolError> {
-        tempfile::tempfile_in(&self.space.folder).map(Arc::new).map_err(failed("creating the spool file"))
+        let create = || {
+            let file = tempfile::tempfile_in(&self.space.folder)?;
+            self.space.floor.admit(&file, 0)?;
+            Ok(Arc::new(file))
+        };
+        create().map_err(failed("creating the spool file"))
     }
 
-    /// The file now has everything before `in_file`: older pieces leave memory.
+    /// Writes `pieces` into a file of [`Spool::unnamed_file`], from `at` on. Blocks.
+    ///
+    /// # Errors
+    /// The file's own, or that its disk has no room.
+    pub fn write(&self, file: &File, pieces: &[Bytes], mut at: u64) -> Result<(), SpoolError> {
+        let mut write = |piece: &Bytes| {
+            self.space.floor.admit(file, piece.len() as u64)?;
+            file.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+            Ok(())
+        };
+        pieces.iter().try_for_each(&mut write).map_err(failed("writing the spool file"))
+    }
+
+    /// `file` now has everything before `in_file` that no file had before: older pieces leave memory.
     pub fn written(&self, file: &Arc<File>, in_file: u64) {
         let mut state = self.state();
-        state.file.get_or_insert_with(|| Arc::clone(file));
+        let from = state.in_file;
+        if state.files.last().is_none_or(|(_, last)| !Arc::ptr_eq(last, file)) {
+            state.files.push((from, Arc::clone(file)));
+        }
         state.in_file = in_file;
-        state.memory.truncate((KEPT_BYTES / SHARE_BYTES) as usize);
-        state.memory_bytes = state.memory.len() as u64 * SHARE_BYTES;
-        state.trim();
+        state.settle();
+    }
+
+    /// No file takes any more.
+    pub fn unback(&self) {
+        let mut state = self.state();
+        state.unbacked = true;
+        state.settle();
+    }
+
+    /// Whether the beginning may be gone.
+    pub fn is_unbacked(&self) -> bool {
+        self.state().unbacked
+    }
+
+    /// Waits until an unbacked spool may hold one piece more. A reader that lets everybody wait for `patience` is left
+    /// behind.
+    ///
+    /// # Errors
+    /// [`SpoolError::Unread`] where nobody reads and nobody comes within `patience`.
+    pub async fn room(&self, patience: Duration) -> Result<(), SpoolError> {
+        loop {
+            let mut moved = std::pin::pin!(self.room.notified());
+            moved.as_mut().enable();
+            {
+                let mut state = self.state();
+                if !state.unbacked {
+                    return Ok(());
+                }
+                state.trim();
+                if state.slowest().is_some_and(|slowest| state.len - slowest < state.window()) {
+                    return Ok(());
+                }
+            }
+            if tokio::time::timeout(patience, moved).await.is_err() {
+                let mut state = self.state();
+                if state.readers.is_empty() {
+                    return Err(SpoolError::Unread);
+                }
+                let (len, window) = (state.len, state.window());
+                state.readers.retain(|_, position| len.saturating_sub(*position) < window);
+            }
+        }
     }
 
     /// Whether the budget has room for more than the least. Without, the writer keeps its batches small.
@@ -181,26 +312,61 @@ impl Spool {
         }
         true
     }
+}
+
+/// One who follows a spool. An unbacked one keeps what its readers have not had.
+#[derive(Debug)]
+pub struct Reader {
+    spool: Arc<Spool>,
+    id: u64,
+}
+
+impl Reader {
+    /// Nothing before `offset` is wanted.
+    pub fn skip_to(&self, offset: u64) {
+        self.stand_at(&mut self.spool.state(), offset);
+    }
 
     /// At least one byte from `offset` on, at most up to `end`; `offset < end <= len`.
     pub async fn read(&self, offset: u64, end: u64) -> Result<Bytes, SpoolError> {
-        let file = {
-            let state = self.state();
+        let (file, end) = {
+            let mut state = self.spool.state();
             if offset >= state.recent_from()
                 && let Some(bytes) = state.slice(offset, end.min(offset + READ_BYTES))
             {
+                self.stand_at(&mut state, offset + bytes.len() as u64);
                 return Ok(bytes);
             }
-            state.file.clone()
+            let (file, file_end) = state.file(offset).ok_or(SpoolError::Passed)?;
+            self.stand_at(&mut state, offset);
+            (file, end.min(file_end))
         };
-        let file = file.ok_or_else(|| failed("reading the spool")(std::io::ErrorKind::UnexpectedEof.into()))?;
         let read = tokio::task::spawn_blocking(move || {
             let length = usize::try_from((end - offset).min(READ_BYTES)).unwrap_or_default();
             let mut buffer = vec![0; length];
             file.read_exact_at(&mut buffer, offset).map_err(failed("reading the spool file"))?;
             Ok(Bytes::from(buffer))
         });
-        read.await.map_err(|error| failed("reading the spool file")(error.into()))?
+        let bytes: Bytes = read.await.map_err(|error| failed("reading the spool file")(error.into()))??;
+        self.skip_to(offset + bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    /// Whoever was left behind stays so.
+    fn stand_at(&self, state: &mut State, offset: u64) {
+        if let Some(position) = state.readers.get_mut(&self.id) {
+            *position = offset;
+            if state.unbacked {
+                self.spool.room.notify_one();
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.spool.state().readers.remove(&self.id);
+        self.spool.room.notify_one();
     }
 }
 
@@ -212,10 +378,14 @@ mod tests {
         (0..len).map(|n| (n * 7 % 251) as u8).collect()
     }
 
-    async fn read_all(spool: &Spool, mut offset: u64) -> Vec<u8> {
-        let (mut all, end) = (Vec::new(), spool.end());
+    fn space(folder: &tempfile::TempDir, memory: u64) -> SpoolSpace {
+        SpoolSpace::new(folder.path().into(), Floor(0), memory)
+    }
+
+    async fn read_all(spool: &Arc<Spool>, mut offset: u64) -> Vec<u8> {
+        let (mut all, end, reader) = (Vec::new(), spool.end(), spool.attach().unwrap());
         while offset < end {
-            let piece = spool.read(offset, end).await.unwrap();
+            let piece = reader.read(offset, end).await.unwrap();
             assert!(!piece.is_empty());
             offset += piece.len() as u64;
             all.extend_from_slice(&piece);
@@ -230,21 +400,18 @@ mod tests {
             spool.push(Bytes::copy_from_slice(piece));
             let Some(pieces) = spool.unwritten() else { continue };
             let file = file.get_or_insert_with(|| spool.unnamed_file().unwrap());
-            let mut at = spool.state().in_file;
-            for piece in pieces {
-                file.write_all_at(&piece, at).unwrap();
-                at += piece.len() as u64;
-            }
-            spool.written(file, at);
+            let at = spool.state().in_file;
+            spool.write(file, &pieces, at).unwrap();
+            spool.written(file, at + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
         }
     }
 
     #[tokio::test]
     async fn a_small_one_stays_in_memory() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolSpace::new(folder.path().into(), 1 << 20).spool();
+        let spool = Arc::new(space(&folder, 1 << 20).spool());
         fill(&spool, &body(100_000), 8192);
-        assert!(spool.state().file.is_none());
+        assert!(spool.state().files.is_empty());
         assert_eq!(read_all(&spool, 0).await, body(100_000));
         assert_eq!(read_all(&spool, 99_999).await, body(100_000)[99_999..]);
     }
@@ -252,11 +419,11 @@ mod tests {
     #[tokio::test]
     async fn a_large_one_goes_to_a_file_without_a_name_and_memory_stays_bounded() {
         let folder = tempfile::tempdir().unwrap();
-        let space = SpoolSpace::new(folder.path().into(), 64 << 20);
-        let spool = space.spool();
+        let space = space(&folder, 64 << 20);
+        let spool = Arc::new(space.spool());
         let whole = body(9_000_001);
         fill(&spool, &whole, 60_000);
-        assert!(spool.state().file.is_some());
+        assert!(!spool.state().files.is_empty());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let held: usize = spool.state().recent.iter().map(|(_, piece)| piece.len()).sum();
         assert!(held as u64 <= WINDOW_BYTES + 60_000, "{held}");
@@ -271,9 +438,9 @@ mod tests {
     #[tokio::test]
     async fn without_budget_a_small_one_goes_to_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolSpace::new(folder.path().into(), 0).spool();
+        let spool = Arc::new(space(&folder, 0).spool());
         fill(&spool, &body(1_000), 100);
-        assert!(spool.state().file.is_some() && !spool.is_roomy());
+        assert!(!spool.state().files.is_empty() && !spool.is_roomy());
         assert!(spool.state().recent.is_empty(), "memory that nobody has is not used");
         assert_eq!(read_all(&spool, 0).await, body(1_000));
     }
@@ -281,8 +448,84 @@ mod tests {
     #[test]
     fn a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let spool = SpoolSpace::new(folder.path().join("gone"), 0).spool();
+        let spool = SpoolSpace::new(folder.path().join("gone"), Floor(0), 0).spool();
         let error = spool.unnamed_file().unwrap_err();
         assert!(error.to_string().contains("creating the spool file"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_without_room_takes_no_file_and_no_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let full = SpoolSpace::new(folder.path().into(), Floor(u64::MAX), 0).spool();
+        let error = full.unnamed_file().unwrap_err();
+        assert!(error.to_string().contains("min_free_space"), "{error}");
+        let file = tempfile::tempfile().unwrap();
+        assert!(full.write(&file, &[Bytes::from_static(b"x")], 0).is_err());
+        assert_eq!(file.metadata().unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_second_file_goes_on_where_the_first_takes_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, whole) = (Arc::new(space(&folder, 0).spool()), body(300_000));
+        for third in [0..100_000, 100_000..200_000, 200_000..300_000] {
+            spool.push(Bytes::copy_from_slice(&whole[third.clone()]));
+            let file = spool.unnamed_file().unwrap();
+            spool.write(&file, &spool.unwritten().unwrap(), third.start as u64).unwrap();
+            spool.written(&file, third.end as u64);
+        }
+        assert_eq!(spool.state().files.len(), 3);
+        assert!(spool.state().recent.is_empty(), "nobody has memory for it");
+        assert_eq!(read_all(&spool, 0).await, whole);
+        assert_eq!(read_all(&spool, 99_999).await, whole[99_999..]);
+    }
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Unbacked after its first piece, with a window of 256 KiB.
+    fn unbacked(folder: &tempfile::TempDir) -> Arc<Spool> {
+        let spool = Arc::new(space(folder, 0).spool());
+        push(&spool);
+        spool.unback();
+        spool
+    }
+
+    /// 200,000 bytes, as they come from a connection.
+    fn push(spool: &Spool) {
+        body(200_000).chunks(50_000).for_each(|piece| spool.push(Bytes::copy_from_slice(piece)));
+    }
+
+    #[tokio::test]
+    async fn an_unbacked_one_waits_for_its_slowest_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = unbacked(&folder);
+        let (fast, slow) = (spool.attach().unwrap(), spool.attach().unwrap());
+        spool.room(LONG).await.unwrap();
+        push(&spool);
+        fast.skip_to(400_000);
+        let mut room = std::pin::pin!(spool.room(LONG));
+        assert!(futures::poll!(room.as_mut()).is_pending(), "the slow one has had nothing");
+        assert_eq!(slow.read(0, 400_000).await.unwrap().len(), 50_000);
+        assert!(futures::poll!(room.as_mut()).is_pending(), "and not yet enough");
+        slow.skip_to(200_000);
+        room.await.unwrap();
+        assert!(spool.attach().is_none(), "whoever comes now finds the beginning gone");
+        assert!(matches!(slow.read(0, 400_000).await, Err(SpoolError::Passed)));
+        assert_eq!(slow.read(200_000, 400_000).await.unwrap(), body(200_000)[..50_000]);
+    }
+
+    #[tokio::test]
+    async fn an_unbacked_one_leaves_a_reader_behind_that_stands_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = unbacked(&folder);
+        let (alive, dead) = (spool.attach().unwrap(), spool.attach().unwrap());
+        push(&spool);
+        alive.skip_to(400_000);
+        spool.room(SHORT).await.unwrap();
+        assert!(matches!(dead.read(0, 400_000).await, Err(SpoolError::Passed)));
+        drop(alive);
+        drop(dead);
+        assert!(matches!(spool.room(SHORT).await, Err(SpoolError::Unread)));
     }
 }

@@ -10,8 +10,7 @@ use tracing::warn;
 
 use super::{Lister, index};
 use crate::cache_status::CacheStatus;
-use crate::fetch::blobs::upstream_fault;
-use crate::fetch::error::FetchError;
+use crate::fetch::error::{FetchError, upstream_fault};
 use crate::meta::snapshot::UpstreamView;
 use crate::policy::Permit;
 use crate::resolve::Resolver;

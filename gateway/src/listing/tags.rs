@@ -7,8 +7,7 @@ use roadstead_proto::domain::upstream::OnError;
 
 use super::Lister;
 use crate::cache_status::CacheStatus;
-use crate::fetch::blobs::upstream_fault;
-use crate::fetch::error::FetchError;
+use crate::fetch::error::{FetchError, upstream_fault};
 use crate::policy::Permit;
 use crate::upstream::error::Answer;
 

@@ -10,6 +10,7 @@ use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::EntryRef;
 use roadstead_proto::domain::image::Reference;
 use roadstead_proto::domain::media::OCTET_STREAM;
+use roadstead_proto::domain::registry::UpstreamId;
 
 use super::error::{PullError, What};
 use super::range::{self, Wanted};
@@ -17,8 +18,8 @@ use super::redirect::{self, Asked};
 use super::respond::{Head, accept_ranges, not_modified, redirected, respond, stream, unchanged};
 use super::{Answered, Puller, name_of};
 use crate::cache_status::CacheStatus;
-use crate::fetch::blobs::Source;
 use crate::fetch::error::FetchError;
+use crate::fetch::source::Source;
 use crate::labels::Labels;
 use crate::policy::Permit;
 
@@ -66,12 +67,14 @@ impl Puller {
             }
             let bytes = range.clone().unwrap_or(0..source.size.unwrap_or(u64::MAX));
             let expected = source.size.map(|_| bytes.end - bytes.start);
-            match self.blobs.open(&source, bytes).await {
+            let head = head(&labels, source.status, source.size, range);
+            let upstream = source.upstream;
+            match self.blobs.open(source, bytes).await {
                 Ok(bytes) => {
-                    let label = source.status.label();
-                    self.touch(permit, digest, &source);
+                    let label = head.status.label();
+                    self.touch(permit, digest, upstream);
                     let body = stream(bytes, expected, label, self.metrics.clone());
-                    let response: Response = respond(&head(&labels, source.status, source.size, range), body);
+                    let response: Response = respond(&head, body);
                     return Ok(Answered { response: accept_ranges(response), cache: label });
                 }
                 Err(unreadable) => lost = Some(unreadable),
@@ -80,9 +83,9 @@ impl Puller {
         Err(failed(FetchError::Abandoned))
     }
 
-    fn touch(&self, permit: &Permit, digest: &Digest, source: &Source) {
+    fn touch(&self, permit: &Permit, digest: &Digest, upstream: UpstreamId) {
         self.usage.touch(&EntryRef {
-            upstream: source.upstream,
+            upstream,
             repository: permit.repository().clone(),
             reference: Reference::Digest(*digest),
         });
@@ -100,7 +103,7 @@ impl Puller {
         let rules = redirect::decide(self.redirects.as_ref(), asked)?;
         let url = self.blobs.presign(source, rules.expiry).await?;
         let response = redirected(&head(&Labels::of(digest), source.status, None, None), &url)?;
-        self.touch(permit, digest, source);
+        self.touch(permit, digest, source.upstream);
         Some(Answered { response, cache: source.status.label() })
     }
 

@@ -12,7 +12,7 @@ use roadstead_storage::blob::SignedUrl;
 use tracing::warn;
 
 use crate::cache_status::CacheStatus;
-use crate::fetch::blobs::BlobBytes;
+use crate::fetch::source::BlobBytes;
 use crate::labels::Labels;
 use crate::metrics::Metrics;
 use crate::upstream::content::DOCKER_CONTENT_DIGEST;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::image::Reference;
-use roadstead_proto::domain::limits;
 use roadstead_proto::domain::upstream::OnError;
 use tracing::warn;
 
@@ -105,7 +104,7 @@ impl Resolver {
         view: &Arc<UpstreamView>,
         digest: &Digest,
     ) -> Result<Answer<Manifest>, FetchError> {
-        let patience = Patience::lasting(limits::UPSTREAM_HEADER_TIMEOUT);
+        let patience = Patience::lasting(self.tools.timeouts.answer);
         let entry = entry_of(view, permit.repository(), Reference::Digest(*digest));
         let held = match self.manifests.turn(view, &entry, patience).await? {
             Turn::Ours(held) | Turn::After(held) => Some(held),

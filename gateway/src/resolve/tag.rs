@@ -17,8 +17,7 @@ use tracing::{info, warn};
 use super::{Outcome, Resolved, Resolver, landed};
 use crate::cache_status::CacheStatus;
 use crate::catalog::{KnownTag, TagName};
-use crate::fetch::blobs::upstream_fault;
-use crate::fetch::error::FetchError;
+use crate::fetch::error::{FetchError, upstream_fault};
 use crate::fetch::manifests::{Manifest, Turn, entry_of};
 use crate::lease::Held;
 use crate::meta::snapshot::{Scope, UpstreamView};
@@ -130,7 +129,7 @@ impl Resolver {
             stale = self.stale_copy(permit, known).await;
         }
         // Whoever has a copy waits little; whoever has none waits as long as clients do.
-        let total = if stale.is_some() { limits::UPSTREAM_STALE_DEADLINE } else { limits::UPSTREAM_HEADER_TIMEOUT };
+        let total = if stale.is_some() { self.tools.timeouts.stale } else { self.tools.timeouts.answer };
         let mut walk = Walk {
             permit,
             name,

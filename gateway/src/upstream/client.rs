@@ -20,6 +20,7 @@ use super::challenge::{self, Challenge};
 use super::error::{Answer, Fault, NotHere};
 use super::exchange::{ExchangeError, HttpExchange, Request, Response};
 use super::token::{Tokens, basic, read_bounded};
+use crate::config::Timeouts;
 use crate::meta::snapshot::{SignIn, UpstreamView};
 use crate::metrics::Metrics;
 
@@ -85,8 +86,8 @@ const HOPS_MAX: usize = limits::UPSTREAM_REDIRECTS_MAX + 4;
 
 impl Client {
     /// A client over a transport.
-    pub fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        let tokens = Tokens::new(Arc::clone(&exchange), Arc::clone(&clock));
+    pub fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>, metrics: Metrics, timeouts: Timeouts) -> Self {
+        let tokens = Tokens::new(Arc::clone(&exchange), Arc::clone(&clock), timeouts.answer);
         let challenges = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
         Self { exchange, clock, tokens, challenges, metrics }
     }

@@ -5,9 +5,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use roadstead_proto::domain::limits;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,12 +17,20 @@ use rustls::sign::CertifiedKey;
 use url::Url;
 
 /// All of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transport {
     /// Authorities to trust besides those of the system, wherever we connect to.
     pub authorities: Option<Certificates>,
     /// What holds for single origins.
     pub connections: Vec<Connection>,
+    /// Longest silence before an answer and inside a body.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self { authorities: None, connections: Vec::new(), idle_timeout: limits::UPSTREAM_IDLE_TIMEOUT }
+    }
 }
 
 /// What holds for one origin.

@@ -37,7 +37,7 @@ pub struct Response {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body; each item within [`roadstead_proto::domain::limits::UPSTREAM_IDLE_TIMEOUT`] of the one before.
+    /// The body; each item within the transport's idle time-out of the one before.
     pub body: BoxStream<'static, Result<Bytes, ExchangeError>>,
 }
 

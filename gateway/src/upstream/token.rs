@@ -46,6 +46,7 @@ pub(super) struct Tokens {
     clock: Arc<dyn Clock>,
     cache: Cache<TokenKey, CachedToken>,
     flights: Flights<TokenKey, Fetched>,
+    timeout: Duration,
 }
 
 /// A token endpoint's answer.
@@ -80,9 +81,9 @@ fn may_see_credentials(registry: &Url, realm: &Url) -> bool {
 }
 
 impl Tokens {
-    pub(super) fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>, timeout: Duration) -> Self {
         let cache = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
-        Self { exchange, clock, cache, flights: Flights::default() }
+        Self { exchange, clock, cache, flights: Flights::default(), timeout }
     }
 
     /// The `Authorization` that meets a Bearer challenge. `own` says whether the challenge came from the upstream's
@@ -124,6 +125,7 @@ impl Tokens {
             exchange: Arc::clone(&self.exchange),
             clock: Arc::clone(&self.clock),
             cache: self.cache.clone(),
+            timeout: self.timeout,
             key: key.clone(),
             realm: realm_url,
             credentials,
@@ -157,6 +159,7 @@ struct Fetch {
     exchange: Arc<dyn HttpExchange>,
     clock: Arc<dyn Clock>,
     cache: Cache<TokenKey, CachedToken>,
+    timeout: Duration,
     key: TokenKey,
     realm: Url,
     credentials: Option<HeaderValue>,
@@ -177,8 +180,7 @@ impl Fetch {
         if let Some(credentials) = &self.credentials {
             headers.insert(AUTHORIZATION, credentials.clone());
         }
-        let patience = limits::UPSTREAM_HEADER_TIMEOUT;
-        let request = Request { method: Method::GET, url, headers, patience, bulk: false };
+        let request = Request { method: Method::GET, url, headers, patience: self.timeout, bulk: false };
         let response = self.exchange.send(request).await.map_err(transport_fault)?;
         let status = response.status;
         if status == StatusCode::TOO_MANY_REQUESTS {

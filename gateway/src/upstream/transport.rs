@@ -27,6 +27,7 @@ pub struct ReqwestExchange {
     by_host: HashMap<String, Vec<(u16, Clients)>>,
     /// The same proxies that reqwest finds, to name them when one fails.
     proxies: Arc<Matcher>,
+    idle_timeout: Duration,
 }
 
 impl fmt::Debug for ReqwestExchange {
@@ -70,7 +71,8 @@ impl ReqwestExchange {
             ports.extend(connection.host.ports().map(|port| (port, clients.clone())));
         }
         let (_, elsewhere) = made.swap_remove(0);
-        Ok(Self { elsewhere, by_host, proxies: Arc::new(Matcher::from_system()) })
+        let idle_timeout = transport.idle_timeout;
+        Ok(Self { elsewhere, by_host, proxies: Arc::new(Matcher::from_system()), idle_timeout })
     }
 
     fn clients(&self, url: &Url) -> &Clients {
@@ -109,7 +111,7 @@ fn client(
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(limits::UPSTREAM_CONNECT_TIMEOUT)
-        .read_timeout(limits::UPSTREAM_IDLE_TIMEOUT)
+        .read_timeout(transport.idle_timeout)
         .pool_idle_timeout(limits::UPSTREAM_CONNECTION_IDLE)
         .pool_max_idle_per_host(limits::UPSTREAM_CONNECTIONS_IDLE_MAX)
         .tcp_nodelay(true)
@@ -230,7 +232,8 @@ impl HttpExchange for ReqwestExchange {
             .map_err(|_| ExchangeError::Timeout(patience))?
             .map_err(|error| failed(error, patience, self.proxy(&url)))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes_stream().map_err(|error| failed(error, limits::UPSTREAM_IDLE_TIMEOUT, None)).boxed();
+        let idle = self.idle_timeout;
+        let body = response.bytes_stream().map_err(move |error| failed(error, idle, None)).boxed();
         Ok(Response { status, headers, body })
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use reqwest::{Method, StatusCode};
-use roadstead_gateway::config::{Config, Redirects};
+use roadstead_gateway::config::{Config, Redirects, Timeouts};
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::Telemetry;
 use roadstead_gateway::upstream::ReqwestExchange;
@@ -49,6 +49,8 @@ pub(crate) struct World {
     signing: bool,
     pub(crate) mirror: Option<RegistryId>,
     transport: Transport,
+    timeouts: Timeouts,
+    min_free_bytes: u64,
     client: reqwest::Client,
     running: Option<Running>,
 }
@@ -125,6 +127,8 @@ impl World {
             signing: false,
             mirror: Some(RegistryId(1)),
             transport: Transport::default(),
+            timeouts: Timeouts::default(),
+            min_free_bytes: 0,
             client: client(),
             running: None,
         }
@@ -134,6 +138,14 @@ impl World {
     pub(crate) async fn closed() -> Self {
         let mut world = Self::prepare(vec![registry::Config::default()]).await;
         world.anonymous = false;
+        world.bootstrapped().await
+    }
+
+    /// Upstreams that are given so long.
+    pub(crate) async fn with_patience(configs: Vec<registry::Config>, timeouts: Timeouts, idle: Duration) -> Self {
+        let mut world = Self::prepare(configs).await;
+        world.timeouts = timeouts;
+        world.transport.idle_timeout = idle;
         world.bootstrapped().await
     }
 
@@ -175,8 +187,10 @@ impl World {
             mirror_registry: self.mirror,
             manifest_memory: 1 << 20,
             spool_dir: self.folder.path().join("spool"),
+            min_free_bytes: self.min_free_bytes,
             redirects: self.redirects.clone(),
             drain_timeout: SOON,
+            timeouts: self.timeouts,
         };
         let gateway = Gateway::start(config, components).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

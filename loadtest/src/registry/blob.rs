@@ -31,6 +31,14 @@ pub(super) struct Elsewhere {
     pub(super) signature: u64,
 }
 
+impl Elsewhere {
+    /// Its address, for a client that calls the registry `host`.
+    pub(super) fn base(&self, host: &str) -> String {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        format!("{}://{name}:{}", self.scheme, self.port)
+    }
+}
+
 /// The registry's answer with a redirect.
 pub(super) fn redirect(
     repository: &Repository,
@@ -43,9 +51,7 @@ pub(super) fn redirect(
         return unknown();
     }
     let status = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
-    let host = host(headers);
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let location = format!("{}://{name}:{}/blobs/{digest}?signature={}", to.scheme, to.port, to.signature);
+    let location = format!("{}/blobs/{digest}?signature={}", to.base(host(headers)), to.signature);
     Answer::empty(status).with(LOCATION, &location)
 }
 
@@ -91,7 +97,7 @@ fn content(blob: &Blob, headers: &HeaderMap, ignore_range: bool) -> Answer {
     if ignore_range { answer } else { answer.with(ACCEPT_RANGES, "bytes") }
 }
 
-fn unknown() -> Answer {
+pub(super) fn unknown() -> Answer {
     Answer::error(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry")
 }
 

@@ -12,8 +12,9 @@ use hyper::body::Frame;
 use tokio::sync::watch;
 
 use super::counters::Visit;
-use super::fault::Cut;
-use super::pace::Line;
+use super::expiry::Expiry;
+use super::pace::{Line, Narrow};
+use super::plan::Cut;
 use super::wire::Connection;
 use crate::content::Content;
 
@@ -32,6 +33,9 @@ pub(super) struct Sending {
     pub(super) corrupt: Option<u64>,
     pub(super) cut: Option<(u64, Cut)>,
     pub(super) line: Arc<Line>,
+    /// A line of this answer's own, after the one that all share.
+    pub(super) narrow: Option<Narrow>,
+    pub(super) expiry: Expiry,
     pub(super) connection: Arc<Connection>,
     pub(super) releases: watch::Receiver<u64>,
     pub(super) visit: Visit,
@@ -59,17 +63,22 @@ impl Sending {
             Some((after, _)) => most = most.min(after - sent),
             None => {}
         }
-        let most = most.min(self.range.end - self.range.start);
+        let most = most.min(self.range.end - self.range.start).min(self.expiry.until_next(sent));
+        let most = self.narrow.as_ref().map_or(most, |narrow| most.min(narrow.chunk()));
         if most == 0 {
             return None;
         }
         self.line.send(&self.connection.pacer, most).await;
+        if let Some(narrow) = &self.narrow {
+            narrow.send(most).await;
+        }
         let chunk = self.content.read(self.range.start, usize::try_from(most).expect("a chunk fits in memory"));
         let chunk = self.corrupted(chunk);
         self.range.start += most;
         if let Some(digest) = &self.counted_as {
             self.visit.sent(digest, most);
         }
+        self.expiry.sent(sent + most);
         // Before the client can see the last byte: who has the whole answer must not find it in flight.
         if self.range.is_empty() {
             self.visit.finish();

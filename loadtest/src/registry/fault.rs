@@ -1,6 +1,5 @@
 //! What goes wrong, as data: which requests, how often, and how.
 
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -88,6 +87,60 @@ pub enum Effect {
     Chunked,
     /// A manifest whose media type `Accept` does not name is 404, as at GHCR.
     StrictAccept,
+    /// The body of this answer is sent at so many bytes per second, whatever the line would allow.
+    Bandwidth {
+        /// Bytes per second; zero counts as one.
+        bytes_per_second: u64,
+    },
+    /// The body goes on past its end and never stops: chunked, for no `Content-Length` can say so.
+    Endless,
+    /// A redirect in place of the right answer: to another host, in a circle, to an address that is worth nothing.
+    RedirectTo {
+        /// The `Location`. `{registry}` and `{cdn}` stand for the addresses of the two origins as this client names them,
+        /// `{target}` for path and query of the request, `{reference}` for its tag or digest: `{registry}{target}` is a
+        /// circle, `{cdn}/blobs/{reference}?signature=0` has expired.
+        location: String,
+        /// The status.
+        #[serde(default = "temporary_redirect")]
+        status: u16,
+    },
+    /// The moment so many bytes of this manifest's or blob's body are sent, every address that was redirected to so far
+    /// is worth nothing.
+    ExpireRedirects {
+        /// Bytes sent before.
+        after: u64,
+    },
+    /// The moment so many bytes of this manifest's or blob's body are sent, every token issued so far is worth nothing.
+    ExpireTokens {
+        /// Bytes sent before.
+        after: u64,
+    },
+    /// `Content-Length` is off by so many bytes. What is announced and never comes ends the connection; of what is not
+    /// announced nothing is sent.
+    WrongLength {
+        /// Bytes too many, or too few when negative.
+        by: i64,
+    },
+    /// `Content-Range` claims that the bytes, which are those asked for, stand so much further on.
+    WrongRange {
+        /// Bytes too far on, or too far back when negative.
+        by: i64,
+    },
+    /// `Docker-Content-Digest` is that of something else.
+    WrongDigest,
+    /// 200 and an HTML page in place of the right answer, as of a portal that wants its terms accepted.
+    Garbage,
+    /// Manifests have no `ETag`.
+    OmitEtag,
+    /// The `ETag` of manifests is not their digest; `If-None-Match` goes by it.
+    OpaqueEtag,
+    /// `HEAD` of a blob is 404 until a `GET` of it was answered, as at a Harbor that has not cached it. It has to fit both
+    /// kinds of request.
+    ColdHead,
+}
+
+fn temporary_redirect() -> u16 {
+    307
 }
 
 impl Fault {
@@ -109,6 +162,16 @@ impl Fault {
     /// Another status, with a body that is not JSON.
     pub fn bare_status(status: u16, text: &str) -> Self {
         Self::new(Effect::Status { status, code: None, message: text.into() })
+    }
+
+    /// A redirect to this location, whose placeholders are those of [`Effect::RedirectTo`].
+    pub fn redirect_to(location: &str) -> Self {
+        Self::new(Effect::RedirectTo { location: location.into(), status: temporary_redirect() })
+    }
+
+    /// A body of so many bytes per second.
+    pub fn bandwidth(bytes_per_second: u64) -> Self {
+        Self::new(Effect::Bandwidth { bytes_per_second })
     }
 
     /// One header more, or another value of it.
@@ -156,106 +219,10 @@ impl Fault {
         self
     }
 
-    fn fits(&self, kind: Kind, repository: Option<&str>, reference: Option<&str>) -> bool {
+    pub(super) fn fits(&self, kind: Kind, repository: Option<&str>, reference: Option<&str>) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&kind))
             && self.repository.as_deref().is_none_or(|wanted| repository == Some(wanted))
             && self.reference.as_deref().is_none_or(|wanted| reference == Some(wanted))
-    }
-}
-
-/// How the body of an answer ends before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
-    Truncate,
-    Reset,
-    Hang,
-}
-
-/// All that goes wrong with one request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) latency: Option<Duration>,
-    pub(super) hold: bool,
-    pub(super) disconnect: bool,
-    pub(super) status: Option<(u16, Option<String>, String)>,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) corrupt: Option<u64>,
-    pub(super) cut: Option<(u64, Cut)>,
-    pub(super) ignore_range: bool,
-    pub(super) omit_digest: bool,
-    pub(super) chunked: bool,
-    pub(super) strict_accept: bool,
-    /// All that was met, for the diary.
-    pub(super) met: Vec<Effect>,
-}
-
-impl Plan {
-    fn add(&mut self, effect: &Effect) {
-        self.met.push(effect.clone());
-        let cut = &mut self.cut;
-        match effect {
-            Effect::Latency { millis } => {
-                self.latency.get_or_insert(Duration::from_millis(*millis));
-            }
-            Effect::Hold => self.hold = true,
-            Effect::Disconnect => self.disconnect = true,
-            Effect::Status { status, code, message } => {
-                self.status.get_or_insert_with(|| (*status, code.clone(), message.clone()));
-            }
-            Effect::Headers { headers } => self.headers.extend(headers.iter().cloned()),
-            Effect::Corrupt { at } => {
-                self.corrupt.get_or_insert(*at);
-            }
-            Effect::Truncate { after } => drop(cut.get_or_insert((*after, Cut::Truncate))),
-            Effect::Reset { after } => drop(cut.get_or_insert((*after, Cut::Reset))),
-            Effect::Hang { after } => drop(cut.get_or_insert((*after, Cut::Hang))),
-            Effect::IgnoreRange => self.ignore_range = true,
-            Effect::OmitDigest => self.omit_digest = true,
-            Effect::Chunked => self.chunked = true,
-            Effect::StrictAccept => self.strict_accept = true,
-        }
-    }
-}
-
-/// The faults in force, each with the number of requests it has met.
-#[derive(Debug, Default)]
-pub(super) struct FaultBoard {
-    faults: Mutex<Vec<(Fault, u64)>>,
-}
-
-impl FaultBoard {
-    pub(super) fn new(faults: Vec<Fault>) -> Self {
-        let board = Self::default();
-        board.set(faults);
-        board
-    }
-
-    /// Replaces all faults; their counts begin anew.
-    pub(super) fn set(&self, faults: Vec<Fault>) {
-        *self.lock() = faults.into_iter().map(|fault| (fault, 0)).collect();
-    }
-
-    pub(super) fn add(&self, fault: Fault) {
-        self.lock().push((fault, 0));
-    }
-
-    /// What goes wrong with this request; it counts as met.
-    pub(super) fn plan(&self, kind: Kind, repository: Option<&str>, reference: Option<&str>) -> Plan {
-        let mut plan = Plan::default();
-        for (fault, met) in self.lock().iter_mut() {
-            if !fault.fits(kind, repository, reference) {
-                continue;
-            }
-            *met += 1;
-            if *met > fault.skip && fault.times.is_none_or(|times| *met - fault.skip <= times) {
-                plan.add(&fault.effect);
-            }
-        }
-        plan
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<(Fault, u64)>> {
-        self.faults.lock().expect("nothing panics while it is held")
     }
 }
 
@@ -264,39 +231,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_skips_then_meets_so_many() {
-        let board = FaultBoard::new(vec![Fault::new(Effect::Chunked).on(Kind::BlobGet).skip(1).times(2)]);
-        let met: Vec<bool> = (0..5).map(|_| board.plan(Kind::BlobGet, None, None).chunked).collect();
-        assert_eq!(met, [false, true, true, false, false]);
-        assert!(!board.plan(Kind::Ping, None, None).chunked);
-    }
-
-    #[test]
-    fn a_fault_fits_what_it_names() {
-        let board = FaultBoard::new(vec![Fault::new(Effect::Hold).on_manifests().in_repository("a/b").of("1")]);
-        let holds = |kind, repository, reference| board.plan(kind, Some(repository), Some(reference)).hold;
-        assert!(holds(Kind::ManifestGet, "a/b", "1"));
-        assert!(holds(Kind::ManifestHead, "a/b", "1"));
-        assert!(!holds(Kind::BlobGet, "a/b", "1"));
-        assert!(!holds(Kind::ManifestGet, "a/c", "1"));
-        assert!(!holds(Kind::ManifestGet, "a/b", "2"));
-    }
-
-    #[test]
-    fn the_first_of_two_cuts_counts() {
-        let board = FaultBoard::new(vec![
-            Fault::new(Effect::Hang { after: 1 }).times(1),
-            Fault::new(Effect::Reset { after: 2 }),
-        ]);
-        assert_eq!(board.plan(Kind::BlobGet, None, None).cut, Some((1, Cut::Hang)));
-        assert_eq!(board.plan(Kind::BlobGet, None, None).cut, Some((2, Cut::Reset)));
-    }
-
-    #[test]
     fn scripts_write_faults_as_json() {
         let text = r#"{"kinds":["blob_get"],"times":2,"effect":{"reset":{"after":10}}}"#;
         let fault: Fault = serde_json::from_str(text).unwrap();
         assert_eq!(fault, Fault::new(Effect::Reset { after: 10 }).on(Kind::BlobGet).times(2));
         assert!(serde_json::from_str::<Fault>(r#"{"effect":"chunked","unknown":1}"#).is_err());
+    }
+
+    #[test]
+    fn the_names_of_effects_stay_what_they_are() {
+        let redirect_to = Effect::RedirectTo { location: "/".into(), status: 307 };
+        for (effect, text) in [
+            (Effect::Bandwidth { bytes_per_second: 9 }, r#"{"bandwidth":{"bytes_per_second":9}}"#),
+            (Effect::Endless, r#""endless""#),
+            (redirect_to, r#"{"redirect_to":{"location":"/"}}"#),
+            (Effect::ExpireRedirects { after: 9 }, r#"{"expire_redirects":{"after":9}}"#),
+            (Effect::ExpireTokens { after: 9 }, r#"{"expire_tokens":{"after":9}}"#),
+            (Effect::WrongLength { by: -1 }, r#"{"wrong_length":{"by":-1}}"#),
+            (Effect::WrongRange { by: 1 }, r#"{"wrong_range":{"by":1}}"#),
+            (Effect::WrongDigest, r#""wrong_digest""#),
+            (Effect::Garbage, r#""garbage""#),
+            (Effect::OmitEtag, r#""omit_etag""#),
+            (Effect::OpaqueEtag, r#""opaque_etag""#),
+            (Effect::ColdHead, r#""cold_head""#),
+        ] {
+            assert_eq!(serde_json::from_str::<Effect>(text).unwrap(), effect, "{text}");
+        }
     }
 }

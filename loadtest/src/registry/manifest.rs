@@ -5,21 +5,32 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST};
 use super::catalog::Repository;
+use super::plan::{Etag, Plan};
 use crate::content::Content;
 use crate::image::Manifest;
 
-pub(super) fn answer(repository: &Repository, reference: &str, headers: &HeaderMap, strict_accept: bool) -> Answer {
+pub(super) fn answer(repository: &Repository, reference: &str, headers: &HeaderMap, plan: &Plan) -> Answer {
     let Some(manifest) = repository.manifest(reference) else {
         return unknown("manifest unknown");
     };
-    if strict_accept && !accepts(headers, manifest.media_type()) {
-        return unknown("manifest found, but the accept header does not support its media type");
+    if plan.strict_accept && !accepts(headers, manifest.media_type()) {
+        return unknown(&format!("{} found, but Accept header does not support it", manifest.media_type()));
     }
-    let tag = format!("\"{}\"", manifest.digest());
+    let tag = match plan.etag {
+        Etag::Missing => return found(manifest),
+        Etag::Digest => format!("\"{}\"", manifest.digest()),
+        Etag::Opaque => opaque_tag(manifest.digest()),
+    };
     if headers.get_all(IF_NONE_MATCH).iter().any(|given| names(given.as_bytes(), &tag)) {
         return Answer::empty(StatusCode::NOT_MODIFIED).with(ETAG, &tag);
     }
     found(manifest).with(ETAG, &tag)
+}
+
+/// As good as the digest for whoever only compares it, and nothing for whoever takes it for the digest.
+fn opaque_tag(digest: &str) -> String {
+    let revision: String = digest.chars().rev().take(16).collect();
+    format!("\"{revision}\"")
 }
 
 fn found(manifest: &Manifest) -> Answer {

@@ -9,6 +9,9 @@
 //! | `upstream.rs` | [`Upstream`]: start, push, break, count, stop, resume |
 //! | `config.rs` | [`Config`]: authentication, redirects, bandwidth, as data |
 //! | `fault.rs` | [`Fault`]: what goes wrong, for which requests, how often |
+//! | `plan.rs` | the faults in force, and what they make of one request |
+//! | `distort.rs` | what they make of the head of an answer; pure |
+//! | `expiry.rs` | what stops being worth anything while a body is on its way |
 //! | `counters.rs` | [`Counters`]: what was asked, how often, how many bytes left |
 //! | `diary.rs` | [`Page`]: the same, request by request |
 //! | `catalog.rs` | repositories: tags, manifests, blobs |
@@ -32,10 +35,13 @@ mod catalog;
 mod config;
 mod counters;
 mod diary;
+mod distort;
+mod expiry;
 mod fault;
 mod listener;
 mod manifest;
 mod pace;
+mod plan;
 mod range;
 mod route;
 mod serve;

@@ -67,6 +67,29 @@ impl Line {
     }
 }
 
+/// The line of one answer that has one of its own.
+#[derive(Debug)]
+pub(super) struct Narrow {
+    rate: u64,
+    pacer: Pacer,
+}
+
+impl Narrow {
+    pub(super) fn new(bytes_per_second: u64) -> Self {
+        Self { rate: bytes_per_second.max(1), pacer: Pacer::default() }
+    }
+
+    /// The most to send at once. No lower bound: a trickle of single bytes is a fault worth having.
+    pub(super) fn chunk(&self) -> u64 {
+        (self.rate / 50).clamp(1, FULL_CHUNK as u64)
+    }
+
+    /// Waits until so many bytes have left.
+    pub(super) async fn send(&self, bytes: u64) {
+        sleep_until(self.pacer.book(self.rate, bytes, Instant::now())).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,28 +1,34 @@
 //! One request from arrival to answer.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderName, IF_NONE_MATCH, RANGE, USER_AGENT,
-};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderName, IF_NONE_MATCH, LOCATION, RANGE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Response, StatusCode, Version};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::answer::{Answer, DOCKER_CONTENT_DIGEST};
+use super::answer::Answer;
 use super::blob::Elsewhere;
 use super::body::{self, Body, Sending};
 use super::catalog::{Catalog, Repository};
 use super::counters::{Tally, Visit};
 use super::diary::{Diary, End, Page};
-use super::fault::{FaultBoard, Plan};
-use super::pace::Line;
+use super::distort::distort;
+use super::expiry::Expiry;
+use super::pace::{Line, Narrow};
+use super::plan::{Cut, FaultBoard, Instead, Plan};
 use super::route::{Origin, Route};
 use super::token::{self, TokenBook};
 use super::wire::Connection;
 use super::{Auth, Config, Protocol, Redirect, Seen, auth, blob, manifest, tags};
+use crate::content::Content;
+
+/// What stands between a machine and the Internet, and has not been agreed to.
+const PORTAL: &str = "<!DOCTYPE html><html><head><title>Welcome</title></head><body><h1>Please accept the terms of use</h1></body></html>";
 
 /// Everything both ports serve from.
 #[derive(Debug)]
@@ -33,12 +39,14 @@ pub(super) struct Server {
     pub(super) faults: FaultBoard,
     pub(super) tally: Tally,
     pub(super) diary: Diary,
-    pub(super) tokens: TokenBook,
+    pub(super) tokens: Arc<TokenBook>,
     pub(super) line: Arc<Line>,
     pub(super) releases: watch::Sender<u64>,
     pub(super) scheme: &'static str,
     pub(super) cdn_port: AtomicU16,
-    pub(super) signature: AtomicU64,
+    /// The blobs that were answered to a `GET`, as far as a fault asked about them.
+    fetched: Mutex<HashSet<String>>,
+    pub(super) signature: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -52,12 +60,13 @@ impl Server {
             faults: FaultBoard::new(config.faults.clone()),
             tally: Tally::new(),
             diary: Diary::default(),
-            tokens: TokenBook::default(),
+            tokens: Arc::default(),
             line: Arc::new(line),
             releases: watch::Sender::new(0),
             scheme: if config.tls.is_some() { "https" } else { "http" },
             cdn_port: AtomicU16::new(0),
-            signature: AtomicU64::new(1),
+            fetched: Mutex::default(),
+            signature: Arc::new(AtomicU64::new(1)),
         }
     }
 
@@ -66,14 +75,15 @@ impl Server {
         let asked_token = token::Asked::parse(head.uri.query().unwrap_or_default());
         let key = if route == Route::Token { asked_token.key() } else { route.key() };
         let mut visit = self.tally.arrive(route.kind(), protocol_of(head), key, seen(head));
-        let plan = self.faults.plan(route.kind(), route.repository(), route.reference());
+        let mut plan = Plan::default();
+        self.faults.add_to(&mut plan, route.kind(), route.repository(), route.reference());
         visit.write_to(self.diary.open(|| page(&route, head, &plan)));
         self.delay(&plan).await;
         if plan.disconnect {
             connection.reset_now();
         }
-        let answer = match &plan.status {
-            Some((status, code, message)) => broken(*status, code.as_deref(), message),
+        let answer = match &plan.instead {
+            Some(instead) => self.instead(instead, &route, head),
             None => self.answer(&route, head, &asked_token, &plan),
         };
         self.render(answer, &route, plan, connection, visit)
@@ -123,11 +133,17 @@ impl Server {
         match route {
             Route::Ping => Answer::json(StatusCode::OK, &serde_json::json!({})),
             Route::Manifest { repository, reference, .. } => {
-                within(repository, &|found| manifest::answer(found, reference, headers, plan.strict_accept))
+                within(repository, &|found| manifest::answer(found, reference, headers, plan))
             }
-            Route::Blob { repository, digest, head } => within(repository, &|found| match self.redirect(*head) {
-                Some(redirect) => blob::redirect(found, digest, headers, redirect, self.elsewhere()),
-                None => blob::answer(found, digest, headers, plan.ignore_range),
+            Route::Blob { digest, head: true, .. } if plan.cold_head && !self.was_fetched(digest) => blob::unknown(),
+            Route::Blob { repository, digest, head } => within(repository, &|found| {
+                if plan.cold_head && !head && found.blob(digest).is_some() {
+                    self.fetched.lock().expect("nothing panics while it is held").insert(digest.clone());
+                }
+                match self.redirect(*head) {
+                    Some(redirect) => blob::redirect(found, digest, headers, redirect, self.elsewhere()),
+                    None => blob::answer(found, digest, headers, plan.ignore_range),
+                }
             }),
             Route::Tags { repository } => within(repository, &|found| tags::answer(found, repository, query)),
             Route::Referrers { repository, digest } => within(repository, &|found| tags::referrers(found, digest)),
@@ -145,6 +161,10 @@ impl Server {
     fn redirect(&self, head: bool) -> Option<Redirect> {
         let redirect = *self.redirect.read().expect("nothing panics while it is held");
         redirect.filter(|redirect| redirect.heads || !head)
+    }
+
+    fn was_fetched(&self, digest: &str) -> bool {
+        self.fetched.lock().expect("nothing panics while it is held").contains(digest)
     }
 
     fn elsewhere(&self) -> Elsewhere {
@@ -167,26 +187,27 @@ impl Server {
         if answer.counted_as.is_some() {
             visit.brings(&answer.range);
         }
-        if plan.omit_digest {
-            answer.headers.remove(DOCKER_CONTENT_DIGEST);
-        }
         let bodiless = answer.status == StatusCode::NOT_MODIFIED;
-        if !plan.chunked && !bodiless {
-            let len = answer.range.end - answer.range.start;
-            answer.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
-        }
-        replace(&mut answer.headers, &plan.headers);
+        distort(&mut answer, &plan, bodiless);
         let body = if route.is_head() || bodiless {
             visit.finish();
             body::empty()
         } else {
+            // Bytes that are announced and never come: the connection ends, once those that do come have left.
+            let len = answer.range.end - answer.range.start;
+            let broken_promise = plan.wrong_length.filter(|by| *by > 0).map(|_| (len, Cut::Truncate));
+            let of_content = answer.counted_as.is_some();
+            let expiry =
+                if of_content { Expiry::planned(&plan, &self.tokens, &self.signature) } else { Expiry::never() };
             let sending = Sending {
                 content: answer.content,
                 range: answer.range,
                 counted_as: answer.counted_as,
                 corrupt: plan.corrupt,
-                cut: plan.cut,
+                cut: plan.cut.or(broken_promise),
                 line: Arc::clone(&self.line),
+                narrow: plan.bandwidth.map(Narrow::new),
+                expiry,
                 connection,
                 releases: self.releases.subscribe(),
                 visit,
@@ -198,21 +219,28 @@ impl Server {
         *response.headers_mut() = answer.headers;
         response
     }
-}
 
-fn broken(status: u16, code: Option<&str>, message: &str) -> Answer {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match code {
-        Some(code) => Answer::error(status, code, message),
-        None => Answer::text(status, message),
-    }
-}
-
-/// What no header can be made of is left out: a fault is written by hand, and a test sees soon enough that it is missing.
-fn replace(headers: &mut HeaderMap, with: &[(String, String)]) {
-    for (name, value) in with {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
-            headers.insert(name, value);
+    /// What is answered in place of the right answer.
+    fn instead(&self, instead: &Instead, route: &Route, head: &Parts) -> Answer {
+        let status = |code: u16| StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        match instead {
+            Instead::Status(code, None, message) => Answer::text(status(*code), message),
+            Instead::Status(code, Some(name), message) => Answer::error(status(*code), name, message),
+            Instead::Garbage => Answer::new(StatusCode::OK, "text/html; charset=utf-8", Content::literal(PORTAL)),
+            Instead::Redirect(code, location) => {
+                let host = auth::host(&head.headers);
+                let location = location
+                    .replace("{registry}", &format!("{}://{host}", self.scheme))
+                    .replace("{cdn}", &self.elsewhere().base(host))
+                    .replace("{target}", head.uri.path_and_query().map_or("/", PathAndQuery::as_str))
+                    .replace("{reference}", route.reference().unwrap_or_default());
+                let mut answer = Answer::empty(status(*code));
+                // What no header can be made of is left out, as with `Effect::Headers`.
+                if let Ok(location) = HeaderValue::from_str(&location) {
+                    answer.headers.insert(LOCATION, location);
+                }
+                answer
+            }
         }
     }
 }

@@ -125,6 +125,11 @@ impl Upstream {
         self.server.faults.add(fault);
     }
 
+    /// The faults in force, each with the number of requests that it fitted so far, the ones that it skipped included.
+    pub fn faults(&self) -> Vec<(Fault, u64)> {
+        self.server.faults.list()
+    }
+
     /// Lets go on whatever is held or hangs by a fault. Requests that come later are held anew.
     pub fn release(&self) {
         self.server.release();

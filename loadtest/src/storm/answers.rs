@@ -11,7 +11,7 @@ use crate::registry::{Effect, Kind, Page};
 const HELD_BACK: u64 = 64 * 1024;
 
 /// Statuses by which a pull is refused.
-const REFUSALS: [u16; 5] = [404, 429, 502, 503, 504];
+const REFUSALS: [u16; 6] = [404, 416, 429, 502, 503, 504];
 
 struct Judging<'a> {
     scenario: &'a Scenario,
@@ -65,7 +65,9 @@ impl Judging<'_> {
     fn body(&self, seen: &Seen, answer: &Answer, verdict: &mut Verdict) {
         let what = |why: &str| format!("{why}: {seen:?}");
         let right = self.right(&seen.asking);
-        if let Some(why) = wrong_headers(&seen.asking, answer, &right) {
+        // Nobody can know better than the upstream before its body has ended; it must not end cleanly then.
+        let misled = answer.end != BodyEnd::Clean && self.lies_about_size(&seen.asking);
+        if let Some(why) = wrong_headers(&seen.asking, answer, &right).filter(|_| !misled) {
             verdict.complain(Rule::WrongHeaders, what(why));
         }
         let start = seen.asking.range.filter(|_| answer.status == 206).map_or(0, |(first, _)| first);
@@ -110,7 +112,7 @@ impl Judging<'_> {
         if !seen.asking.head && (answer.error_code.is_none() || answer.end != BodyEnd::Clean) {
             verdict.complain(Rule::UnclearRefusal, what("the body is no OCI error"));
         }
-        if answer.status != 404 && !answer.has_retry_after {
+        if ![404, 416].contains(&answer.status) && !answer.has_retry_after {
             verdict.complain(Rule::UnclearRefusal, what("it does not say when to try again"));
         }
         if !self.may_refuse(&seen.asking, answer.status) {
@@ -144,14 +146,19 @@ impl Judging<'_> {
         })
     }
 
+    fn lies_about_size(&self, asking: &Asking) -> bool {
+        let lies = |effect: &Effect| matches!(effect, Effect::WrongLength { .. } | Effect::Garbage);
+        self.for_this(asking).any(|page| page.met.iter().any(lies))
+    }
+
     fn may_break(&self, asking: &Asking) -> bool {
-        let blob = matches!(asking.object, Object::Blob(_)) && asking.phase != Phase::Again;
+        let blob = matches!(asking.object, Object::Blob(_)) && asking.phase != Phase::Gone;
         let breaks = |page: &Page| page.met.iter().any(breaks);
         blob && (has_outage(self.scenario) || self.for_this(asking).any(breaks))
     }
 
     fn may_refuse(&self, asking: &Asking, status: u16) -> bool {
-        if asking.phase == Phase::Again {
+        if asking.phase == Phase::Gone {
             return false;
         }
         let met = |statuses: &'static [u16]| {
@@ -161,7 +168,11 @@ impl Judging<'_> {
             }
         };
         match status {
-            404 => self.for_this(asking).any(met(&[404, 403, 401])),
+            404 => {
+                self.for_this(asking).any(|page| met(&[404, 403, 401])(page) || page.met.contains(&Effect::ColdHead))
+            }
+            // The upstream lied about the size.
+            416 => self.lies_about_size(asking),
             // A limit is on all requests to an upstream, and so is the rest that it is given when it fails.
             429 => self.pages.iter().any(met(&[429])),
             503 => has_outage(self.scenario) || self.pages.iter().any(|page| page.met.iter().any(breaks)),
@@ -174,7 +185,17 @@ impl Judging<'_> {
 pub(super) fn breaks(effect: &Effect) -> bool {
     !matches!(
         effect,
-        Effect::Latency { .. } | Effect::OmitDigest | Effect::Chunked | Effect::StrictAccept | Effect::IgnoreRange
+        Effect::Latency { .. }
+            | Effect::Bandwidth { .. }
+            | Effect::OmitDigest
+            | Effect::OmitEtag
+            | Effect::OpaqueEtag
+            | Effect::Chunked
+            | Effect::StrictAccept
+            | Effect::IgnoreRange
+            | Effect::ColdHead
+            | Effect::ExpireRedirects { .. }
+            | Effect::ExpireTokens { .. }
     )
 }
 

@@ -160,8 +160,9 @@ mod tests {
                 kinds(serde_json::to_string(&fault.effect).unwrap().trim_matches(['{', '"']).to_owned())
             })
             .collect();
-        let expected = "chunked corrupt disconnect hang headers hold ignore_range latency omit_digest reset status \
-                        strict_accept truncate";
+        let expected = "bandwidth chunked cold_head corrupt disconnect expire_redirects expire_tokens garbage hang hold \
+                        ignore_range latency omit_digest omit_etag opaque_etag redirect_to reset status strict_accept \
+                        truncate wrong_digest wrong_length wrong_range";
         assert_eq!(effects.into_iter().collect::<Vec<_>>().join(" "), expected);
     }
 }

@@ -59,7 +59,7 @@ fn downloads(scenario: &Scenario, effect: Effect) -> Fault {
 fn blob_fault(random: &mut StdRng, scenario: &Scenario, images: &[Image]) -> Fault {
     let blob = any_blob(random, images);
     let somewhere = random.random_range(0..=blob.size());
-    let fault = match random.random_range(0..22) {
+    let fault = match random.random_range(0..30) {
         0..4 => downloads(scenario, Effect::Reset { after: somewhere }),
         4..8 => downloads(scenario, Effect::Truncate { after: somewhere }),
         8..10 => downloads(scenario, Effect::Hang { after: somewhere }),
@@ -72,6 +72,15 @@ fn blob_fault(random: &mut StdRng, scenario: &Scenario, images: &[Image]) -> Fau
         17 => status(random, &[500, 502, 503, 429], downloads(scenario, Effect::Hold)),
         18 => status(random, &[500, 503], Fault::new(Effect::Hold).on(Kind::BlobHead)),
         19 => status(random, &[404, 403], Fault::new(Effect::Hold).on(Kind::BlobGet)),
+        20 => downloads(scenario, Effect::Bandwidth { bytes_per_second: (blob.size() / 2).max(100_000) }),
+        21 => Fault::redirect_to("{registry}{target}").on(Kind::BlobGet),
+        22 => Fault::redirect_to("{cdn}/blobs/{reference}?signature=0").on(Kind::BlobGet),
+        23 => downloads(scenario, Effect::ExpireRedirects { after: somewhere }),
+        24 => downloads(scenario, Effect::ExpireTokens { after: somewhere }),
+        25 => downloads(scenario, Effect::WrongRange { by: *pick(random, &[-1, 1, 100]) }),
+        26 => downloads(scenario, Effect::WrongLength { by: *pick(random, &[-100, -1]) }),
+        27 => downloads(scenario, Effect::Garbage),
+        28 => downloads(scenario, Effect::WrongDigest),
         _ => status(random, &[500, 502, 503, 504], Fault::new(Effect::Hold).on(Kind::BlobGet)),
     };
     let fault = if random.random_bool(0.7) { fault.of(blob.digest()) } else { fault };
@@ -93,7 +102,7 @@ fn status(random: &mut StdRng, among: &[u16], requests: Fault) -> Fault {
 fn manifest_fault(random: &mut StdRng, scenario: &Scenario) -> Fault {
     let at = random.random_range(0..400);
     let requests = Fault::new(Effect::Hold).on_manifests();
-    let fault = match random.random_range(0..12) {
+    let fault = match random.random_range(0..14) {
         0..3 => status(random, &[500, 502, 503, 504, 429], requests),
         3 => Fault { effect: Effect::Truncate { after: at }, ..requests },
         4 => Fault { effect: Effect::Reset { after: at }, ..requests },
@@ -103,10 +112,9 @@ fn manifest_fault(random: &mut StdRng, scenario: &Scenario) -> Fault {
         8 => Fault { effect: Effect::Hang { after: at }, ..requests },
         9 => Fault { effect: Effect::Chunked, ..requests },
         10 => Fault { effect: Effect::Latency { millis: random.random_range(1..400) }, ..requests },
-        _ => {
-            let lie = ("docker-content-digest".to_owned(), format!("sha256:{}", "0".repeat(64)));
-            Fault { effect: Effect::Headers { headers: vec![lie] }, ..requests }
-        }
+        11 => Fault { effect: Effect::Garbage, ..requests },
+        12 => Fault { effect: Effect::WrongLength { by: *pick(random, &[-7, 7]) }, ..requests },
+        _ => Fault { effect: Effect::WrongDigest, ..requests },
     };
     let image = pick(random, &scenario.images);
     fault.in_repository(&image.repository).skip(random.random_range(0..2)).times(random.random_range(1..4))
@@ -114,8 +122,9 @@ fn manifest_fault(random: &mut StdRng, scenario: &Scenario) -> Fault {
 
 fn token_fault(random: &mut StdRng) -> Fault {
     let requests = Fault::new(Effect::Latency { millis: 100 }).on(Kind::Token);
-    let fault = match random.random_range(0..4) {
+    let fault = match random.random_range(0..5) {
         0 => requests,
+        2 => Fault { effect: Effect::Garbage, ..requests },
         1 => Fault { effect: Effect::Disconnect, ..requests },
         _ => status(random, &[500, 503, 429], requests),
     };
@@ -124,11 +133,14 @@ fn token_fault(random: &mut StdRng) -> Fault {
 
 /// What a registry does always.
 fn habit(random: &mut StdRng) -> Fault {
-    match random.random_range(0..6) {
+    match random.random_range(0..9) {
         0 => Fault::refuse_head(),
         1 | 2 => Fault::new(Effect::IgnoreRange),
         3 => Fault::new(Effect::OmitDigest),
         4 => Fault::new(Effect::Chunked).on(Kind::BlobGet).on(Kind::CdnGet),
+        5 => Fault::new(Effect::OmitEtag),
+        6 => Fault::new(Effect::OpaqueEtag),
+        7 => Fault::new(Effect::ColdHead).on(Kind::BlobGet).on(Kind::BlobHead),
         _ => Fault::new(Effect::StrictAccept),
     }
 }

@@ -15,8 +15,8 @@ pub struct Observed {
     pub pages: Vec<Page>,
     /// Images that could not be pulled whole after the faults had gone, with the reason.
     pub unrecovered: Vec<(usize, String)>,
-    /// What the upstream was asked while everything was pulled a second time.
-    pub asked_again: Vec<String>,
+    /// How often the upstream was asked, in vain, while everything was pulled a second time and it was gone.
+    pub asked_again: u64,
     /// What was seen of the gateway's process.
     pub gateway: Process,
 }
@@ -72,8 +72,8 @@ pub enum Phase {
     Storm,
     /// Afterwards.
     Recovery,
-    /// When everything was pulled a second time.
-    Again,
+    /// When everything was pulled a second time, and the upstream was gone.
+    Gone,
 }
 
 /// What is asked for.

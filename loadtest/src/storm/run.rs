@@ -78,13 +78,13 @@ pub async fn play(setup: &Setup, scenario: &Scenario, folder: &Path) -> Result<O
     upstream.set_bandwidth(Bandwidth::default());
     recover(&puller, &mut observed).await;
     settle(&gateway, &http).await?;
-    let asked = upstream.diary().len();
-    pull_again(&puller, &mut observed).await;
+    // For good: what was pulled once has to be there from now on. It also ends the connections that are kept for later.
+    upstream.stop().await?;
+    let asked = asked(&gateway, &http).await?;
+    pull_all(&puller, &mut observed).await;
+    observed.asked_again = self::asked(&gateway, &http).await? - asked;
     observed.pages = upstream.diary();
-    let again = observed.pages.iter().skip(asked);
-    observed.asked_again =
-        again.map(|page| format!("{:?} {}", page.kind, page.reference.clone().unwrap_or_default())).collect();
-    observed.gateway = look(&mut gateway, &http, &upstream, before, scenario.seed % LINGER_EVERY == 0).await?;
+    observed.gateway = look(&mut gateway, &http, before, scenario.seed % LINGER_EVERY == 0).await?;
     Ok(observed)
 }
 
@@ -163,10 +163,19 @@ async fn recover(puller: &Puller, observed: &mut Observed) {
     }
 }
 
-async fn pull_again(puller: &Puller, observed: &mut Observed) {
+async fn pull_all(puller: &Puller, observed: &mut Observed) {
     for image in 0..puller.images.len() {
-        observed.answers.extend(puller.pull(whole_pull(Phase::Again, image), Manner::default()).await);
+        for object in [Object::Tag, Object::Manifest] {
+            let asking = Asking { object, ..whole_pull(Phase::Gone, image) };
+            observed.answers.extend(puller.pull(asking, Manner::default()).await);
+        }
     }
+}
+
+/// How often the gateway has asked its upstream so far.
+async fn asked(gateway: &Gateway, http: &Client) -> Result<u64, StormError> {
+    let metrics = gateway.metrics(http).await?;
+    Ok(metrics.get("roadstead_upstream_requests_total").map_or(0, |count| *count as u64))
 }
 
 /// Waits until everything that was delivered is recorded, or it is clear that it will not be.
@@ -184,17 +193,9 @@ async fn settle(gateway: &Gateway, http: &Client) -> Result<(), StormError> {
 }
 
 /// Looks at the gateway when all is over, and ends it.
-async fn look(
-    gateway: &mut Gateway,
-    http: &Client,
-    upstream: &Upstream,
-    before: Census,
-    lingers: bool,
-) -> Result<Process, StormError> {
+async fn look(gateway: &mut Gateway, http: &Client, before: Census, lingers: bool) -> Result<Process, StormError> {
     let metrics = gateway.metrics(http).await?;
     let leftovers = gateway.leftovers()?;
-    // Connections that are kept for later are no leak, and end with the upstream.
-    upstream.stop().await?;
     let until = Instant::now() + if lingers { LINGER } else { SETTLING };
     let after = loop {
         let after = gateway.census()?;

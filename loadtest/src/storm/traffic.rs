@@ -107,8 +107,8 @@ fn toll(page: &Page, size: u64, outage: bool) -> Toll {
     }
     let from = page.range.as_deref().and_then(first_of).unwrap_or(0);
     if !is_served(page) {
-        // A download that has begun, and then it is said that there is no such blob.
-        let gone = from > 0 && matches!(page.status, Some(401 | 403 | 404)) && page.met.iter().any(breaks);
+        // A download that has begun, and then it is said that there is no such blob, or another thing comes.
+        let gone = from > 0 && matches!(page.status, Some(200 | 401 | 403 | 404)) && page.met.iter().any(breaks);
         let bytes = if gone { from } else { 0 };
         return Toll { bytes, anew: gone, breaks: page.met.iter().any(breaks) };
     }
@@ -120,7 +120,11 @@ fn toll(page: &Page, size: u64, outage: bool) -> Toll {
     if page.met.iter().any(|effect| matches!(effect, Effect::Disconnect)) {
         return Toll { bytes: page.sent, anew: true, breaks: true };
     }
-    if is_corrupt(page) {
+    if page.range.is_some() && page.met.iter().any(|effect| matches!(effect, Effect::WrongRange { .. })) {
+        // Not taken, whatever it brings.
+        return Toll { bytes: page.sent, anew: false, breaks: true };
+    }
+    if is_corrupt(page) || page.met.iter().any(|effect| matches!(effect, Effect::WrongLength { .. })) {
         toll.bytes += size;
         toll.anew = true;
     }
@@ -151,7 +155,7 @@ fn toll(page: &Page, size: u64, outage: bool) -> Toll {
 }
 
 fn is_served(page: &Page) -> bool {
-    matches!(page.status, Some(200 | 206))
+    matches!(page.status, Some(200 | 206)) && !page.met.contains(&Effect::Garbage)
 }
 
 fn is_corrupt(page: &Page) -> bool {

@@ -2,23 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, Response};
+use reqwest::Method;
 use roadstead_loadtest::content::digest_of;
 use roadstead_loadtest::registry::{Effect, Fault, Kind};
 
-use crate::world::{World, header, manifest_path};
-
-/// Every byte that arrives before the end, and whether the end was in good order.
-async fn drain(mut response: Response) -> (Vec<u8>, bool) {
-    let mut received = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) => received.extend_from_slice(&chunk),
-            Ok(None) => return (received, true),
-            Err(_) => return (received, false),
-        }
-    }
-}
+use crate::world::{World, drain, header, manifest_path};
 
 #[tokio::test]
 async fn a_status_takes_the_place_of_the_answer() {

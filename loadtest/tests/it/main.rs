@@ -5,6 +5,7 @@
 mod auth;
 mod containerd;
 mod counters;
+mod distortions;
 mod faults;
 mod lifecycle;
 mod load;

@@ -66,6 +66,18 @@ pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> 
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
+/// Every byte that arrives before the end, and whether the end was in good order.
+pub(crate) async fn drain(mut response: Response) -> (Vec<u8>, bool) {
+    let mut received = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => received.extend_from_slice(&chunk),
+            Ok(None) => return (received, true),
+            Err(_) => return (received, false),
+        }
+    }
+}
+
 /// A client that follows no redirect and knows no proxy.
 pub(crate) fn client() -> Client {
     static PROVIDER: Once = Once::new();

@@ -70,6 +70,10 @@ pub const FILLS_MAX: usize = 256;
 /// Memory all spools together may hold, windows and batches of large ones included.
 pub const SPOOL_MEMORY_TOTAL: u64 = 64 * 1024 * 1024;
 
+/// What stays free of the disk with the data, unless configured: below it nothing more is stored. The metadata, on the same
+/// disk, stops at the first write that fails; its log and a new snapshot beside the old one take some dozens of MiB.
+pub const MIN_FREE_SPACE_DEFAULT: u64 = 512 * 1024 * 1024;
+
 /// Memory tier for blobs, unless configured.
 pub const BLOB_MEMORY_DEFAULT: u64 = 256 * 1024 * 1024;
 /// Memory tier for manifests, unless configured: apart, so that layers never evict them.
@@ -112,8 +116,16 @@ pub const UPSTREAM_ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
 pub const TOKEN_DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// Tokens kept: one per (realm, service, scope, identity).
 pub const TOKENS_IN_MEMORY: u64 = 10_000;
-/// Attempts to continue one body that broke off. Each starts where the last ended, so progress resets nothing.
+/// Attempts in hand to continue one body that broke off. Each starts where the last ended.
 pub const FILL_RESUMES_MAX: u32 = 10;
+/// Bytes that earn one such attempt back: a blob of 2 GB may break off 500 times, a line that drops each connection after a
+/// few KiB is given up.
+pub const FILL_RESUME_EARNED_BY: u64 = 4 * 1024 * 1024;
+/// Longest wait that an upstream's `Retry-After` gets in the middle of a body: clients give up on a body at a standstill
+/// after 30 s or more.
+pub const FILL_RETRY_AFTER_MAX: Duration = Duration::from_secs(15);
+/// How long an unbacked download waits for a reader at a standstill before it goes on without it.
+pub const SPOOL_STANDSTILL: Duration = Duration::from_secs(30);
 /// First pause before such an attempt; doubles each time.
 pub const FILL_RESUME_BACKOFF: Duration = Duration::from_millis(100);
 /// Longest such pause.

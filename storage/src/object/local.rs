@@ -17,6 +17,7 @@ use roadstead_proto::domain::digest::{Algorithm, Digest};
 use roadstead_proto::domain::entry::ObjectKey;
 
 use crate::blob::Part;
+use crate::floor::Floor;
 use crate::key;
 use crate::staged::Staged;
 
@@ -33,7 +34,9 @@ pub struct LocalError {
 #[derive(Debug)]
 pub(super) struct LocalDirectory {
     root: PathBuf,
-    _lock: File,
+    /// Held for the lock on it; and a file there tells how much room there is.
+    lock: File,
+    floor: Floor,
 }
 
 /// What a start found and removed.
@@ -47,7 +50,7 @@ pub(super) struct Swept {
 
 impl LocalDirectory {
     /// Creates the directory if need be, takes its lock, and clears what a killed process left.
-    pub(super) fn open(root: &Path) -> Result<(Self, LocalFileSystem), LocalError> {
+    pub(super) fn open(root: &Path, floor: Floor) -> Result<(Self, LocalFileSystem), LocalError> {
         let failed = |doing| move |source| LocalError { path: root.to_owned(), doing, source };
         create(root).map_err(failed("creating its folders"))?;
         let lock = File::options().create(true).truncate(false).write(true).open(root.join(key::LOCK));
@@ -71,14 +74,20 @@ impl LocalDirectory {
 
         let store =
             LocalFileSystem::new_with_prefix(root).map_err(|error| failed("opening it")(io::Error::other(error)))?;
-        Ok((Self { root: root.to_owned(), _lock: lock }, store.with_fsync(true)))
+        Ok((Self { root: root.to_owned(), lock, floor }, store.with_fsync(true)))
+    }
+
+    /// Whether `bytes` more may be written.
+    pub(super) fn admit(&self, bytes: u64) -> io::Result<()> {
+        self.floor.admit(&self.lock, bytes)
     }
 
     /// The file for a body of `key`, named as uploads are so that a start clears it; they count from 1. Blocks.
     pub(super) fn stage(&self, key: ObjectKey, turn: Box<dyn Any + Send>) -> io::Result<Staged> {
+        self.admit(0)?;
         let mut name = self.object(&key).into_os_string();
         name.push("#0");
-        Staged::create(key, name.into(), turn)
+        Staged::create(key, name.into(), self.floor, turn)
     }
 
     /// Where the bytes of an object are.

@@ -24,6 +24,7 @@ use super::writers::Writers;
 use super::{list, read, write};
 use crate::blob::{BlobStore, BlobStream, Body, Listed, Scope, SignedUrl, Stat};
 use crate::error::{Cause, CutShort, Operation, Rejection, StorageError};
+use crate::floor::Floor;
 use crate::key;
 use crate::memory::ChecksumMemory;
 use crate::staged::Staged;
@@ -42,6 +43,8 @@ pub struct Options {
     pub upload_bytes: u64,
     /// Bytes of checksums kept in memory.
     pub checksum_bytes: u64,
+    /// Bytes of a local directory's disk that stay free.
+    pub min_free_bytes: u64,
     /// Most bytes of one object: stops a body without end.
     pub object_bytes: u64,
 }
@@ -50,7 +53,14 @@ impl Options {
     /// For a local directory: its writes are serialised anyway, so a second part on its way would only
     /// hold memory, and a part may be as small as one efficient write.
     pub fn local(upload_bytes: u64, checksum_bytes: u64) -> Self {
-        Self { part_bytes: 1 << 20, parts_in_flight: 1, upload_bytes, checksum_bytes, object_bytes: BLOB_MAX_BYTES }
+        Self {
+            part_bytes: 1 << 20,
+            parts_in_flight: 1,
+            upload_bytes,
+            checksum_bytes,
+            min_free_bytes: 0,
+            object_bytes: BLOB_MAX_BYTES,
+        }
     }
 
     /// For a cloud store: every part but the last is of the same size and at least 5 MiB (S3, R2), and each is a request.
@@ -113,7 +123,8 @@ impl ObjectTier {
     /// Over a local directory, which is created if need be. Clears what a killed process left.
     pub async fn open_local(path: &Path, options: Options) -> Result<Self, OpenError> {
         let path = path.to_owned();
-        let opened = tokio::task::spawn_blocking(move || LocalDirectory::open(&path)).await;
+        let opened =
+            tokio::task::spawn_blocking(move || LocalDirectory::open(&path, Floor(options.min_free_bytes))).await;
         let (directory, store) = opened.map_err(|_| StorageError::unavailable(Operation::Probe, CutShort))??;
         Self::open(Arc::new(store), Uploads::Handles, None, Some(Arc::new(directory)), options).await
     }
@@ -269,6 +280,12 @@ impl Inner {
             Err(object_store::Error::NotFound { .. }) => Err(StorageError::unavailable(operation, MarkerGone)),
             Err(error) => Err(without_object(operation, error)),
         }
+    }
+
+    /// Whether `bytes` more may be stored, as far as that can be known here.
+    pub(super) fn admit(&self, bytes: u64) -> Result<(), StorageError> {
+        let Some(local) = &self.local else { return Ok(()) };
+        local.admit(bytes).map_err(|error| of_file(Operation::Put, error))
     }
 
     /// Object first, checksums last: a visible object always has its checksums.

@@ -42,7 +42,10 @@ pub(super) async fn put(inner: &Arc<Inner>, key: &ObjectKey, body: Body) -> Resu
     let mut body = body.into_stream();
     loop {
         let written = match body.next().await {
-            Some(Ok(piece)) => draft.write(piece).await,
+            Some(Ok(piece)) => match inner.admit(piece.len() as u64) {
+                Ok(()) => draft.write(piece).await,
+                Err(error) => Err(error),
+            },
             Some(Err(error)) => Err(StorageError::of_body(key, error)),
             None => return draft.commit().await,
         };

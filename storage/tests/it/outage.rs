@@ -8,7 +8,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use roadstead_storage::blob::{BlobStore, Listed, Scope};
 use roadstead_storage::error::{Kind, StorageError};
-use roadstead_storage::object::{ObjectTier, OpenError};
+use roadstead_storage::object::{ObjectTier, OpenError, Options};
 use roadstead_storage::testing::faulty::{FaultKind, Op, When};
 use roadstead_storage::testing::sample::Sample;
 use tempfile::TempDir;
@@ -129,4 +129,28 @@ async fn a_layout_of_another_release_is_not_opened() {
         let objects: Vec<_> = bucket.list(None).try_collect().await.unwrap();
         assert_eq!(objects.len(), 1, "nothing was written into it");
     }
+}
+
+#[tokio::test]
+async fn a_disk_without_room_takes_nothing_more_and_is_read_on() {
+    let folder = TempDir::new().unwrap();
+    let (kept, refused) = (Sample::new(2 << 20, 1), Sample::new(2 << 20, 2));
+    {
+        let store = tier_at(folder.path()).await;
+        kept.put(&store).await;
+    }
+    let full = Options { min_free_bytes: u64::MAX, ..options() };
+    let store = ObjectTier::open_local(folder.path(), full).await.unwrap();
+    assert!(kept.read(&store).await.unwrap() == kept.bytes);
+    for (what, error) in [
+        ("put", store.put(&refused.key, refused.body()).await.unwrap_err()),
+        ("stage", store.stage(&refused.key).await.unwrap_err()),
+    ] {
+        assert_eq!(error.kind(), Kind::Rejected, "{what}");
+        let said = std::error::Error::source(&error).and_then(|cause| cause.source()).unwrap().to_string();
+        assert!(said.contains("min_free_space"), "{what}: {said}");
+    }
+    store.probe().await.expect("it is ready: what is stored can be read");
+    let listed: Vec<Listed> = store.list(Scope::Digest(refused.key.digest)).try_collect().await.unwrap();
+    assert!(listed.is_empty(), "nothing of it is left: {listed:?}");
 }

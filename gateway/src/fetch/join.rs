@@ -1,0 +1,136 @@
+//! One download for all who want a blob of a source: join the one that runs, or lead a new one.
+
+use std::sync::Arc;
+
+use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::image::RepositoryName;
+
+use super::blobs::{Blobs, FillKey};
+use super::error::{FetchError, FillFailure, upstream_fault};
+use super::fill::{Fill, Phase};
+use super::lead::{Finish, Lead};
+use super::source::{ByteOrigin, Lost, Source, stored};
+use super::spool::{Reader, SpoolError};
+use crate::cache_status::CacheStatus;
+use crate::catalog::LookedUp;
+use crate::config::Timeouts;
+use crate::meta::snapshot::UpstreamView;
+use crate::upstream::error::{Answer, Fault};
+
+/// How often a joiner looks for another download after one that was not its own failed.
+const JOIN_ATTEMPTS: usize = 3;
+
+/// A blob that is wanted of one upstream.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) view: &'a Arc<UpstreamView>,
+    pub(super) repository: &'a RepositoryName,
+    pub(super) digest: &'a Digest,
+    /// What a manifest says of its size.
+    pub(super) size: Option<u64>,
+    pub(super) lost: Option<Lost>,
+}
+
+/// A place in a download.
+struct Seat {
+    fill: Arc<Fill>,
+    reader: Reader,
+    /// Whether the download began for whoever sits here.
+    led: bool,
+}
+
+impl Blobs {
+    /// A blob from one upstream: by the right to stored bytes, else from a download.
+    pub(super) async fn from_upstream(
+        self: &Arc<Self>,
+        wanted: Wanted<'_>,
+        looked_up: &LookedUp,
+    ) -> Result<Answer<Source>, FetchError> {
+        let Wanted { view, repository, digest, lost, .. } = wanted;
+        if lost.is_none() && looked_up.delivered.contains(&view.upstream.id) {
+            match self.earn_by_head(&wanted, looked_up.revision).await? {
+                Answer::Here(Some(source)) => return Ok(Answer::Here(source)),
+                Answer::Here(None) => {}
+                Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
+            }
+        }
+        for _ in 0..JOIN_ATTEMPTS {
+            let seat = self.join_or_lead(&wanted)?;
+            if let Answer::NotHere(not_here) = self.admit(&wanted, &seat.fill).await? {
+                return Ok(Answer::NotHere(not_here));
+            }
+            let fill = Arc::clone(&seat.fill);
+            match await_headers(&wanted, seat, self.tools.timeouts).await {
+                // What the upstream said to another repository is not said to this one.
+                Ok(Answer::NotHere(_)) | Err(_) if !fill.is_led_for(view.upstream.id, repository) => {
+                    self.take_off(&(view.source.clone(), *digest), &fill);
+                }
+                answered => return answered,
+            }
+        }
+        Err(FetchError::Abandoned)
+    }
+
+    /// A seat in the running download of a digest from a source, or in a new one that this caller leads.
+    fn join_or_lead(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Seat, FetchError> {
+        let Wanted { view, repository, digest, lost, .. } = *wanted;
+        let key = (view.source.clone(), *digest);
+        let (seat, beside) = {
+            let mut running = self.running();
+            let there = running.get(&key);
+            if let Some(fill) = there
+                && let Some(reader) = fill.spool().attach()
+            {
+                return Ok(Seat { fill: Arc::clone(fill), reader, led: false });
+            }
+            // One that could not be kept has moved on: whoever comes now needs another.
+            let beside = there.is_some();
+            let fill = Arc::new(Fill::new(*digest, self.space.spool(), view.upstream.id, repository.clone()));
+            let reader = fill.spool().attach().ok_or(FillFailure::Spool(SpoolError::Passed))?;
+            running.insert(key.clone(), Arc::clone(&fill));
+            (Seat { fill, reader, led: true }, beside)
+        };
+        let lead = Lead {
+            finish: Finish::new(Arc::clone(self), key, Arc::clone(&seat.fill)),
+            view: Arc::clone(view),
+            repository: repository.clone(),
+            digest: *digest,
+            replaces: lost.map(|lost| lost.object),
+            beside,
+        };
+        self.tools.tasks.spawn(lead.run());
+        Ok(seat)
+    }
+
+    /// Takes a fill off the map, unless another is there by now.
+    pub(super) fn take_off(&self, key: &FillKey, fill: &Arc<Fill>) {
+        let mut running = self.running();
+        if running.get(key).is_some_and(|there| Arc::ptr_eq(there, fill)) {
+            running.remove(key);
+        }
+    }
+}
+
+/// Waits for what a download's headers need: the upstream's status, or, where the manifest told the size, at most
+/// `timeouts.headers`; a later failure then aborts the body. Without a size there is an end to the wait too: clients give up
+/// on headers that do not come.
+async fn await_headers(wanted: &Wanted<'_>, seat: Seat, timeouts: Timeouts) -> Result<Answer<Source>, FetchError> {
+    let Seat { fill, reader, led } = seat;
+    let upstream = wanted.view.upstream.id;
+    let status = if led { CacheStatus::Miss } else { CacheStatus::Collapsed };
+    let patience = wanted.size.map_or(timeouts.answer, |_| timeouts.headers);
+    let phase = tokio::time::timeout(patience, fill.answered()).await;
+    let size = match (phase, wanted.size) {
+        (Err(_), Some(promised)) => Some(promised),
+        (Err(_), None) => return Err(upstream_fault(wanted.view, Fault::Timeout(patience))),
+        (Ok(Phase::Open { size }), _) => size,
+        (Ok(Phase::Verified { size }), _) => Some(size),
+        (Ok(Phase::Stored(known)), _) => {
+            return stored(wanted.view, &known).map(Answer::Here).ok_or(FetchError::Abandoned);
+        }
+        (Ok(Phase::NotHere(not_here)), _) => return Ok(Answer::NotHere(not_here)),
+        (Ok(Phase::Failed(failure)), _) => return Err(failure.into()),
+        (Ok(Phase::Asking), _) => return Err(FetchError::Abandoned),
+    };
+    Ok(Answer::Here(Source { upstream, size, status, origin: ByteOrigin::Fill(fill, reader, size) }))
+}
