@@ -65,8 +65,8 @@ impl Judging<'_> {
     fn body(&self, seen: &Seen, answer: &Answer, verdict: &mut Verdict) {
         let what = |why: &str| format!("{why}: {seen:?}");
         let right = self.right(&seen.asking);
-        // Nobody can know better than the upstream before its body has ended; it must not end cleanly then.
-        let misled = answer.end != BodyEnd::Clean && self.lies_about_size(&seen.asking);
+        // Nobody can know better than the upstream before its body has ended. The whole must not end cleanly then.
+        let misled = (answer.end != BodyEnd::Clean || answer.status == 206) && self.lies_about_size(&seen.asking);
         if let Some(why) = wrong_headers(&seen.asking, answer, &right).filter(|_| !misled) {
             verdict.complain(Rule::WrongHeaders, what(why));
         }

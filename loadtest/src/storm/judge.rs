@@ -150,3 +150,60 @@ fn judge_process(process: &Process, verdict: &mut Verdict) {
     }
     verdict.summary.peak_bytes = process.peak_bytes;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::storm::observed::Census;
+
+    fn well() -> Process {
+        let census = Census { sockets: 3, others: 20, threads: 5 };
+        Process { before: census, after: census, exit: Exit::Code(0), peak_bytes: 1, ..Process::default() }
+    }
+
+    fn rules(process: &Process) -> Vec<Rule> {
+        let mut verdict = Verdict::default();
+        judge_process(process, &mut verdict);
+        verdict.violations.into_iter().map(|violation| violation.rule).collect()
+    }
+
+    #[test]
+    fn nothing_stays_behind() {
+        assert_eq!(rules(&well()), []);
+        let metrics = BTreeMap::from([("roadstead_fills_running".to_owned(), 1.0)]);
+        let more = |sockets, others, threads| Census { sockets, others, threads };
+        for process in [
+            Process { metrics, ..well() },
+            Process { leftovers: vec!["blobs/sha256/00.1#2".to_owned()], ..well() },
+            Process { after: more(8, 20, 5), ..well() },
+            Process { after: more(3, 25, 5), ..well() },
+            Process { after: more(3, 20, 50), lingered: true, ..well() },
+            Process { exit: Exit::Code(1), ..well() },
+            Process { exit: Exit::Never, ..well() },
+        ] {
+            assert_eq!(rules(&process), [Rule::LeftBehind], "{process:?}");
+        }
+        // Threads of a pool end when nobody has needed them for a while.
+        assert_eq!(rules(&Process { after: more(3, 20, 50), ..well() }), []);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        assert_eq!(rules(&Process { peak_bytes: MEMORY_MAX + 1, ..well() }), [Rule::Memory]);
+    }
+
+    #[test]
+    fn everything_can_be_pulled_afterwards_and_without_the_upstream() {
+        let scenario = Scenario::from_seed(1);
+        let judged = |observed: Observed| {
+            let observed = Observed { gateway: well(), ..observed };
+            judge(&scenario, &observed).violations.into_iter().map(|violation| violation.rule).collect::<Vec<_>>()
+        };
+        assert_eq!(judged(Observed::default()), []);
+        let unrecovered = vec![(0, "404".to_owned())];
+        assert_eq!(judged(Observed { unrecovered, ..Observed::default() }), [Rule::NotRecovered]);
+        assert_eq!(judged(Observed { asked_again: 1, ..Observed::default() }), [Rule::AskedAgain]);
+    }
+}
