@@ -81,11 +81,11 @@ fn judge_blob(digest: &str, size: u64, downloads: &[&Page], outage: bool, verdic
     let anew = tolls.iter().filter(|toll| toll.anew).count() as u64 + given_up;
     if begun > 1 + anew {
         let what = format!("{digest} was begun {begun} times, and faults explain {anew} times more than once");
-        verdict.complain(Rule::BegunAnew, format!("{what}: {downloads:#?}"));
+        verdict.complain(Rule::BegunAnew, format!("{what}: {downloads:?}"));
     }
     if sent > size + forced {
         let what = format!("{digest} of {size} bytes: {sent} were sent, and faults explain {forced} more than once");
-        verdict.complain(Rule::TooManyBytes, format!("{what}: {downloads:#?}"));
+        verdict.complain(Rule::TooManyBytes, format!("{what}: {downloads:?}"));
     }
     forced
 }
