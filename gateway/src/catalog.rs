@@ -65,6 +65,8 @@ pub struct LookedUp {
     pub named: Vec<(Arc<UpstreamView>, Descriptor)>,
     /// The upstreams without a right, of an origin that delivered it; it is stored.
     pub delivered: Vec<UpstreamId>,
+    /// The size of what is stored, whoever may read it.
+    pub stored_size: Option<u64>,
     /// The recorded object, where it is known to be missing or damaged: it is not among `known`.
     pub damaged: Option<FencingToken>,
     /// The revision of this view.
@@ -174,7 +176,8 @@ impl Catalog {
         let found = self.meta.content(&query, Consistency::Local).await?;
         let damaged = found.location.filter(|location| self.damaged.contains_key(&location.key));
         let damaged = damaged.map(|location| location.key.token);
-        let mut looked_up = LookedUp { revision: found.revision, damaged, ..LookedUp::default() };
+        let stored_size = found.location.map(|location| location.size);
+        let mut looked_up = LookedUp { revision: found.revision, damaged, stored_size, ..LookedUp::default() };
         for at in found.upstreams {
             let Some(view) = registry.upstream(at.upstream) else { continue };
             if let (Some(right), Some(location)) = (at.right, found.location)

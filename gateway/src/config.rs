@@ -45,6 +45,10 @@ pub struct Timeouts {
     pub headers: Duration,
     /// How long an unbacked download waits for a reader at a standstill.
     pub standstill: Duration,
+    /// First pause before a body that broke off is continued; doubles each time nothing came of it.
+    pub resume_pause: Duration,
+    /// Longest such pause, unless the upstream wants more.
+    pub resume_pause_max: Duration,
 }
 
 impl Default for Timeouts {
@@ -54,6 +58,8 @@ impl Default for Timeouts {
             stale: limits::UPSTREAM_STALE_DEADLINE,
             headers: limits::HEADER_DEADLINE,
             standstill: limits::SPOOL_STANDSTILL,
+            resume_pause: limits::FILL_RESUME_BACKOFF,
+            resume_pause_max: limits::FILL_RESUME_BACKOFF_MAX,
         }
     }
 }

@@ -82,6 +82,7 @@ pub fn by_namespace<'a>(upstreams: impl Iterator<Item = &'a Upstream> + Clone) -
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use roadstead_proto::domain::epoch::Epoch;
     use roadstead_proto::domain::registry::{GroupId, UpstreamId};
     use roadstead_proto::domain::time::Timestamp;
@@ -109,6 +110,19 @@ mod tests {
             assert_eq!(text.parse::<Namespace>(), Err(NamespaceError), "{text}");
         }
         assert_eq!("Docker.IO".parse::<Namespace>().unwrap().as_str(), "docker.io");
+    }
+
+    proptest! {
+        /// What is taken for a registry's name can stand in a header and in a query as it is, and is one name in any case.
+        #[test]
+        fn a_namespace_is_a_header_of_itself(text in "[a-zA-Z0-9.:\\[\\]-]{0,20}|[ -~]{0,9}|\\PC{0,9}|[a.]{253,258}") {
+            let Ok(namespace) = text.parse::<Namespace>() else { return Ok(()) };
+            prop_assert_eq!(namespace.as_str(), text.to_lowercase());
+            let header = namespace.header();
+            prop_assert_eq!(header.to_str().unwrap(), namespace.as_str());
+            prop_assert_eq!(namespace.as_str().parse(), Ok(namespace.clone()));
+            prop_assert!(!text.contains(['/', '&', '=', '+', '%', '<', '>', '"', ' ']));
+        }
     }
 
     #[test]

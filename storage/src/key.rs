@@ -150,6 +150,31 @@ mod tests {
             prop_assert_eq!(parse_file(algorithm, file), Some((key, Part::Object)));
         }
 
+        /// A name with something done to it is another object's, or nobody's; never the same one's.
+        #[test]
+        fn a_changed_name_is_not_the_same_object(
+            token: u64,
+            at: prop::sample::Index,
+            put in "[0-9a-fA-F.+/#x]{0,2}|/\\.\\./",
+            cut in 0_usize..2,
+            checksums: bool,
+        ) {
+            let key = key(b"x", Algorithm::Sha256, token);
+            let name = if checksums { checksums_path(&key) } else { object_path(&key) }.to_string();
+            let at = at.index(name.len());
+            let changed = format!("{}{put}{}", &name[..at], &name[at + cut..]);
+            if changed == name {
+                return Ok(());
+            }
+            // The store's paths mend some names of their own: what they mend is not in question here.
+            let Ok(path) = Path::parse(&changed) else { return Ok(()) };
+            if let Some((found, part)) = parse(&path) {
+                let spelled = if part == Part::Object { object_path(&found) } else { checksums_path(&found) };
+                prop_assert_eq!(spelled.as_ref(), path.as_ref());
+                prop_assert!(path.as_ref() == name || found != key || (part == Part::Checksums) != checksums, "{}", changed);
+            }
+        }
+
         #[test]
         fn never_panics_and_is_injective(name in "[a-z0-9.+#/-]{0,90}") {
             let path = Path::from(name);

@@ -22,6 +22,9 @@ pub struct Staged {
     path: Option<PathBuf>,
     summer: Summer,
     floor: Floor,
+    /// Bytes after which the disk takes no more.
+    #[cfg(any(test, feature = "test-util"))]
+    torn_after: Option<u64>,
     /// What keeps others from writing the same key meanwhile.
     turn: Option<Box<dyn Any + Send>>,
 }
@@ -31,7 +34,16 @@ impl Staged {
     pub(crate) fn create(key: ObjectKey, path: PathBuf, floor: Floor, turn: Box<dyn Any + Send>) -> io::Result<Self> {
         // Whatever lies there is of a writer that is no more: the turn is ours.
         let file = File::options().create(true).truncate(true).read(true).write(true).open(&path)?;
-        Ok(Self { key, file: Arc::new(file), path: Some(path), summer: Summer::new(), floor, turn: Some(turn) })
+        Ok(Self {
+            key,
+            file: Arc::new(file),
+            path: Some(path),
+            summer: Summer::new(),
+            floor,
+            #[cfg(any(test, feature = "test-util"))]
+            torn_after: None,
+            turn: Some(turn),
+        })
     }
 
     /// What is being written.
@@ -60,10 +72,20 @@ impl Staged {
     /// The file's own, or that the disk has no room left. The object can then not be made any more; what is in the file
     /// already stays readable.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(any(test, feature = "test-util"))]
+        if self.torn_after.is_some_and(|room| self.len() + bytes.len() as u64 > room) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.floor.admit(&*self.file, bytes.len() as u64)?;
         self.file.write_all_at(bytes, self.len())?;
         self.summer.update(bytes);
         Ok(())
+    }
+
+    /// From now on the disk takes no more than so many bytes of it.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn tear_after(&mut self, bytes: u64) {
+        self.torn_after = Some(bytes);
     }
 
     pub(crate) fn summer(&mut self) -> Summer {

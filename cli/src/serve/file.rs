@@ -165,6 +165,10 @@ fn parse(text: &str) -> Result<File, (usize, String)> {
 }
 
 #[cfg(test)]
+#[path = "file_property_tests.rs"]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::serve::storage::{FileAzure, FileGcs, FileRedirect, FileS3};

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -109,5 +111,46 @@ fn half_a_sign_in_is_refused() {
         let error = in_file(text).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+proptest! {
+    /// A flag names what stands before its first `=` and the address behind it; a refusal repeats nothing of an address.
+    #[test]
+    fn a_flag_is_a_name_and_an_address(
+        name in "[a-zA-Z0-9 ._-]{0,9}|[a-z]{1,3}[\n\t]?[a-z]{0,3}|(https?://)?[a-z]{0,3}",
+        url in "https?://([a-z]{1,3}:hunter2@)?[a-z]{1,5}\\.example(/[a-z]{1,3})?([?#]x=hunter2)?|hunter2|",
+        equals in "=|==|",
+    ) {
+        let text = format!("{name}{equals}{url}");
+        match flags(&[&text]) {
+            Ok(upstreams) => {
+                let upstream = upstreams.unwrap().remove(0);
+                let (name, url) = text.split_once('=').unwrap();
+                prop_assert_eq!(upstream.name.as_str(), name.trim());
+                prop_assert_eq!(Ok(upstream.url), url.parse());
+                prop_assert!(!upstream.name.is_empty() && !upstream.name.contains(char::is_control));
+            }
+            Err(error) => {
+                let told = format!("{error} {error:?}");
+                prop_assert!(!told.contains("hunter2"), "{}", told);
+            }
+        }
+    }
+
+    /// However they are mixed, upstreams keep their order, are at most twenty, and no two have one name.
+    #[test]
+    fn a_list_keeps_its_order(names in prop::collection::vec("[a-e]{1,2}", 0..24)) {
+        let texts: Vec<String> = names.iter().map(|name| format!("{name}=https://{name}.example")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let distinct = names.iter().collect::<std::collections::BTreeSet<_>>().len() == names.len();
+        match flags(&texts) {
+            Ok(None) => prop_assert!(names.is_empty()),
+            Ok(Some(upstreams)) => {
+                prop_assert!(distinct && names.len() <= limits::UPSTREAMS_PER_REGISTRY);
+                prop_assert_eq!(upstreams.into_iter().map(|upstream| upstream.name).collect::<Vec<_>>(), names);
+            }
+            Err(_) => prop_assert!(!distinct || names.len() > limits::UPSTREAMS_PER_REGISTRY),
+        }
     }
 }

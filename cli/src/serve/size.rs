@@ -58,7 +58,43 @@ impl fmt::Display for Size {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What a size means, in arithmetic that cannot overflow.
+    fn meant(number: &str, unit: &str) -> Option<u64> {
+        let factor: u128 = match unit {
+            "" | "B" => 1,
+            "kB" => 1000,
+            "MB" => 1000 * 1000,
+            "GB" => 1000 * 1000 * 1000,
+            "KiB" => 1024,
+            "MiB" => 1024 * 1024,
+            "GiB" => 1024 * 1024 * 1024,
+            _ => return None,
+        };
+        let number: u128 = number.parse().ok()?;
+        u64::try_from(number.checked_mul(factor)?).ok()
+    }
+
+    proptest! {
+        #[test]
+        fn a_size_is_what_it_says_or_refused(number in "[0-9]{0,21}", space in " {0,2}", unit in "[kKMG]?i?B?|[a-zé.-]{0,3}") {
+            let text = format!("{number}{space}{unit}");
+            prop_assert_eq!(text.parse::<Size>().ok(), meant(&number, &unit).map(Size), "{}", text);
+        }
+
+        #[test]
+        fn a_size_is_read_as_it_is_shown(bytes in prop_oneof![any::<u64>(), (0_u64..5000).prop_map(|mib| mib << 20)]) {
+            prop_assert_eq!(Size(bytes).to_string().parse(), Ok(Size(bytes)));
+        }
+
+        #[test]
+        fn any_text_has_an_answer(text in "\\PC{0,20}") {
+            let _ = text.parse::<Size>();
+        }
+    }
 
     #[test]
     fn reads_what_people_write() {

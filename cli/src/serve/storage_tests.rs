@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const S3: &str = "[s3]\nbucket = 'images'\nendpoint = 'https://s3.example'\n";
@@ -80,5 +82,35 @@ fn what_cannot_be_is_a_sentence_without_secrets() {
         let error = with(&text).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+proptest! {
+    /// Whatever stands in the section, redirects need a bucket, networks and an expiry within bounds; and no secret is told.
+    #[test]
+    fn redirects_are_only_what_they_may_be(
+        bucket in "(\\[s3\\]\nbucket='b'\nendpoint='https?://s3'\n)?",
+        mode in "(mode='(auto|never|x)')?",
+        networks in "(networks=\\[('(10\\.0\\.0\\.0/(8|33)|::/0|x)'){0,1}\\])?",
+        expiry in "(expiry='[0-9]{1,3}(s|m|h|d)')?",
+        secret in "(secret_access_key(_env)?='(KEY|hunter2)')?",
+    ) {
+        let secret = if bucket.is_empty() { String::new() } else { secret };
+        let text = format!("{bucket}{secret}\n[redirect]\n{mode}\n{networks}\n{expiry}");
+        let Ok(file) = toml::from_str(&text) else { return Ok(()) };
+        match resolve(file, PathBuf::from("uploads"), &|name| (name == "KEY").then(|| "hunter2".into())) {
+            Ok(settings) => {
+                prop_assert!(!settings.to_string().contains("hunter2"));
+                if let Some(redirects) = settings.redirects {
+                    prop_assert!(settings.bucket.is_some() && mode.contains("auto"));
+                    prop_assert!(!redirects.networks.is_empty());
+                    prop_assert!((limits::REDIRECT_EXPIRY_MIN..=limits::REDIRECT_EXPIRY_MAX).contains(&redirects.expiry));
+                }
+            }
+            // The name of a variable is told, whatever it is called; no value is.
+            Err(error) => {
+                prop_assert!(!error.to_string().replace("variable hunter2", "").contains("hunter2"), "{}", error);
+            }
+        }
     }
 }

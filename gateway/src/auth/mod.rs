@@ -56,6 +56,7 @@ fn presented(value: &str) -> Option<Secret> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use proptest::prelude::*;
     use roadstead_proto::domain::principal::Role;
     use roadstead_proto::domain::registry::{GroupId, TokenId};
 
@@ -91,5 +92,36 @@ mod tests {
             assert_eq!(judge(value, 1).err(), Some(AuthError::Malformed), "{value}");
         }
         assert!(matches!(authenticate(&HeaderMap::new(), &snapshot(), Timestamp(1)), Ok(Principal::Anonymous)));
+    }
+
+    proptest! {
+        /// What was put in comes out: whoever has a token is let in by either scheme, in any case, with any user name.
+        #[test]
+        fn a_token_is_found_in_either_scheme(
+            user in "[^:]{0,9}",
+            token in "[!-~]{1,40}",
+            basic in "(?i-u:basic) {1,3}",
+            bearer in "(?i-u:bearer) {1,3}",
+        ) {
+            let pair = STANDARD.encode(format!("{user}:{token}"));
+            let found = |value: String| presented(&value).map(|secret| secret.expose().to_owned());
+            prop_assert_eq!(found(format!("{basic}{pair}")), Some(token.clone()));
+            prop_assert_eq!(found(format!("{bearer}{token}")), Some(token));
+        }
+
+        /// Nothing but the token itself lets anybody in.
+        #[test]
+        fn nothing_else_lets_anybody_in(
+            value in "(Bearer|Basic|Digest|bearer)? {0,2}[ -~]{0,30}",
+            pair in "[ -~]{0,20}",
+            nearly in "rst_goo|RST_GOOD|rst_good[!-~]|[!-~]rst_good|rst good",
+        ) {
+            let basic = format!("Basic {}", STANDARD.encode(&pair));
+            let lets_in = |value: &str| judge(value, 1).is_ok();
+            prop_assert_eq!(lets_in(&value), value.trim_end().ends_with(" rst_good") && value.starts_with(['B', 'b']));
+            prop_assert_eq!(lets_in(&basic), pair.split_once(':').is_some_and(|(_, token)| token == "rst_good"));
+            let nearly_token = format!("Bearer {nearly}");
+            prop_assert!(!lets_in(&nearly_token));
+        }
     }
 }

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use roadstead_proto::domain::limits;
 
+use crate::config::Timeouts;
+
 /// Attempts in hand. Each continuation costs one, and bytes earn them back: a large blob from a bad line may take hundreds,
 /// an upstream that sends nothing gets [`limits::FILL_RESUMES_MAX`].
 #[derive(Debug)]
 pub(super) struct Budget {
+    /// First pause, and longest.
+    pauses: (Duration, Duration),
     left: u32,
     /// Bytes up to which attempts were earned.
     earned_to: u64,
@@ -20,8 +24,9 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new() -> Self {
-        Self { left: limits::FILL_RESUMES_MAX, earned_to: 0, in_vain: 0, last: 0, restarts: false }
+    pub(super) fn new(timeouts: &Timeouts) -> Self {
+        let pauses = (timeouts.resume_pause, timeouts.resume_pause_max);
+        Self { pauses, left: limits::FILL_RESUMES_MAX, earned_to: 0, in_vain: 0, last: 0, restarts: false }
     }
 
     /// The upstream sends everything again.
@@ -41,8 +46,8 @@ impl Budget {
         self.left = self.left.checked_sub(1)?;
         self.in_vain = if taken > self.last { 0 } else { self.in_vain + 1 };
         self.last = taken;
-        let pause =
-            limits::FILL_RESUME_BACKOFF.saturating_mul(1 << self.in_vain.min(16)).min(limits::FILL_RESUME_BACKOFF_MAX);
+        let (first, longest) = self.pauses;
+        let pause = first.saturating_mul(1 << self.in_vain.min(16)).min(longest);
         // Readers wait meanwhile, and give up at some point: an upstream that wants more time than they have is not waited
         // for that long.
         Some(pause.max(retry_after.unwrap_or_default().min(limits::FILL_RETRY_AFTER_MAX)))
@@ -57,7 +62,7 @@ mod tests {
 
     #[test]
     fn nothing_comes_of_it() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(&Timeouts::default());
         let pauses: Vec<_> = std::iter::from_fn(|| budget.spend(5, None)).collect();
         assert_eq!(pauses.len(), limits::FILL_RESUMES_MAX as usize);
         assert!(pauses.is_sorted() && pauses[0] == limits::FILL_RESUME_BACKOFF, "{pauses:?}");
@@ -66,21 +71,21 @@ mod tests {
 
     #[test]
     fn progress_earns_attempts_and_shortens_the_pause() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(&Timeouts::default());
         for attempt in 1..1000 {
             assert_eq!(budget.spend(attempt * EARNED_BY, None), Some(limits::FILL_RESUME_BACKOFF), "{attempt}");
         }
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(&Timeouts::default());
         let drops = std::iter::from_fn(|| budget.spend(1, None)).count();
         assert_eq!(drops, limits::FILL_RESUMES_MAX as usize, "a byte is no progress");
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(&Timeouts::default());
         let saved_up = (0..100).map_while(|_| budget.spend(1000 * EARNED_BY, None)).count();
         assert_eq!(saved_up, limits::FILL_RESUMES_MAX as usize, "what is earned is not saved up beyond the budget");
     }
 
     #[test]
     fn whoever_begins_anew_each_time_earns_nothing() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(&Timeouts::default());
         budget.restarts();
         let attempts = (1..).map_while(|attempt| budget.spend(attempt * EARNED_BY, None)).count();
         assert_eq!(attempts, limits::FILL_RESUMES_MAX as usize);
@@ -88,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_upstreams_own_wish_is_heard_within_bounds() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(&Timeouts::default());
         assert_eq!(budget.spend(0, Some(Duration::from_secs(2))), Some(Duration::from_secs(2)));
         assert_eq!(budget.spend(0, Some(Duration::from_secs(3600))), Some(limits::FILL_RETRY_AFTER_MAX));
     }

@@ -122,6 +122,12 @@ impl FetchError {
         }
     }
 
+    /// Whether an upstream is to blame, and not this gateway.
+    pub fn is_upstreams(&self) -> bool {
+        use FillFailure::{Corrupt, SizeChanged, TooLarge};
+        matches!(self, Self::Upstream { .. } | Self::Fill(Corrupt(_) | TooLarge(_) | SizeChanged { .. }))
+    }
+
     /// For metrics and `Cache-Status`.
     pub fn reason(&self) -> &'static str {
         match self {

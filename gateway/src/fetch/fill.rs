@@ -9,16 +9,16 @@
 //! The fill runs as tasks of its own: a client that leaves cancels nothing. The final
 //! [`limits::VERIFY_HOLD_BACK`] bytes wait for the verdict, so that no client takes wrong bytes for a whole body.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::poll_immediate;
 use futures::stream::BoxStream;
 use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::RepositoryName;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::UpstreamId;
@@ -30,6 +30,7 @@ use super::error::FillFailure;
 use super::intake::{Intake, Taken};
 use super::spool::{Reader, Spool};
 use crate::catalog::Known;
+use crate::config::Timeouts;
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::Client;
 use crate::upstream::client::{Patience, transport_fault};
@@ -77,7 +78,24 @@ pub(super) struct Fill {
     spool: Arc<Spool>,
     progress: watch::Sender<Progress>,
     /// Who may read it: the right to a running fill is earned like the right to stored bytes.
-    admitted: Mutex<HashSet<(UpstreamId, RepositoryName)>>,
+    admitted: Mutex<Admitted>,
+}
+
+/// Who may read a fill besides whoever leads it.
+#[derive(Debug, Default)]
+struct Admitted {
+    by: HashMap<(UpstreamId, RepositoryName), Admission>,
+    /// The bytes are recorded: who is admitted from now on sees to its right itself.
+    settled: bool,
+}
+
+/// How one of them came to be admitted.
+#[derive(Debug, Clone)]
+pub(super) struct Admission {
+    pub(super) view: Arc<UpstreamView>,
+    pub(super) repository: RepositoryName,
+    /// The revision before the upstream was asked.
+    pub(super) began: Revision,
 }
 
 /// How far a reader may go.
@@ -107,22 +125,35 @@ impl Progress {
 impl Fill {
     pub(super) fn new(digest: Digest, spool: Spool, upstream: UpstreamId, repository: RepositoryName) -> Self {
         let progress = Progress { phase: Phase::Asking, received: 0, released: 0 };
-        let led_for = (upstream, repository);
-        let admitted = Mutex::new(HashSet::from([led_for.clone()]));
+        let (led_for, admitted) = ((upstream, repository), Mutex::default());
         Self { digest, led_for, spool: Arc::new(spool), progress: watch::Sender::new(progress), admitted }
     }
 
     pub(super) fn admits(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
-        let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        admitted.contains(&(upstream, repository.clone()))
+        self.is_led_for(upstream, repository) || self.admitted().by.contains_key(&(upstream, repository.clone()))
     }
 
     pub(super) fn is_led_for(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
         self.led_for.0 == upstream && self.led_for.1 == *repository
     }
 
-    pub(super) fn admit(&self, upstream: UpstreamId, repository: RepositoryName) {
-        self.admitted.lock().unwrap_or_else(PoisonError::into_inner).insert((upstream, repository));
+    /// Lets one more read. Whether the bytes are recorded already, without a right for it.
+    pub(super) fn admit(&self, admission: Admission) -> bool {
+        let mut admitted = self.admitted();
+        admitted.by.insert((admission.view.upstream.id, admission.repository.clone()), admission);
+        admitted.settled
+    }
+
+    /// The bytes are recorded: everybody who was admitted, to get the right to them.
+    pub(super) fn settle(&self) -> Vec<Admission> {
+        let mut admitted = self.admitted();
+        admitted.settled = true;
+        admitted.by.values().cloned().collect()
+    }
+
+    fn admitted(&self) -> MutexGuard<'_, Admitted> {
+        // Every section only inserts.
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -203,6 +234,15 @@ impl Fill {
         });
     }
 
+    /// The whole blob's size, as far as it is known.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self.progress.borrow().phase {
+            Phase::Open { size } => size,
+            Phase::Verified { size } => Some(size),
+            _ => None,
+        }
+    }
+
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }
@@ -215,10 +255,9 @@ impl Fill {
 /// Downloads a blob into its fill.
 pub(super) struct Pump<'a> {
     pub(super) client: &'a Client,
-    /// From a request to its response headers.
-    pub(super) timeout: Duration,
-    /// How long the others wait for a reader at a standstill, where nothing can be kept.
-    pub(super) standstill: Duration,
+    pub(super) timeouts: Timeouts,
+    /// What a manifest says of the size: bounds a body that says nothing of it.
+    pub(super) promised: Option<u64>,
     pub(super) view: &'a UpstreamView,
     pub(super) repository: &'a RepositoryName,
     pub(super) fill: &'a Fill,
@@ -240,7 +279,7 @@ impl Pump<'_> {
     /// Asks for the whole blob.
     pub(super) async fn open(&self) -> Result<Answer<BlobBody>, FillFailure> {
         // Clients wait for their headers: both attempts together get what one is given.
-        let patience = Patience::lasting(self.timeout);
+        let patience = Patience::lasting(self.timeouts.answer);
         let answer = match self.ask(0, patience).await {
             // A dropped connection, or a redirect target that has expired: once more, from the registry on.
             Err(Fault::Connection(_) | Fault::RedirectTarget(_)) => self.ask(0, patience).await,
@@ -262,8 +301,8 @@ impl Pump<'_> {
     /// Reads an opened body to its end, continues it where it breaks off, and gives the verdict.
     pub(super) async fn run(&self, mut body: BlobBody, staged: Option<Staged>) -> Result<Taken, FillFailure> {
         let size = body.size;
-        let mut intake = Intake::new(self.fill, size, staged, self.standstill);
-        let mut budget = Budget::new();
+        let mut intake = Intake::new(self.fill, size, staged, self.timeouts.standstill);
+        let mut budget = Budget::new(&self.timeouts);
         loop {
             match self.read(&mut intake, body, size).await? {
                 Piece::End => break,
@@ -279,7 +318,7 @@ impl Pump<'_> {
     async fn read(&self, intake: &mut Intake<'_>, mut body: BlobBody, size: Option<u64>) -> Result<Piece, FillFailure> {
         // What an upstream that ignores ranges sends again.
         let mut skip = intake.taken().saturating_sub(body.offset);
-        let most = size.unwrap_or(limits::BLOB_MAX_BYTES);
+        let most = size.or(self.promised).unwrap_or(limits::BLOB_MAX_BYTES);
         loop {
             let next = match poll_immediate(body.body.next()).await {
                 Some(next) => next,
@@ -290,6 +329,8 @@ impl Pump<'_> {
             };
             let mut piece = match next {
                 Some(Ok(piece)) => piece,
+                // All is here, and only the word that it is all is missing.
+                Some(Err(_)) if self.promised == Some(intake.taken()) => return Ok(Piece::End),
                 Some(Err(error)) => return Ok(Piece::Broke(transport_fault(error))),
                 None => break,
             };
@@ -327,7 +368,7 @@ impl Pump<'_> {
             tracing::info!(digest = %self.fill.digest, offset, %fault, ?pause, "download broke off, asking for the rest");
             tokio::time::sleep(pause).await;
             self.client.metrics().fill_resumed(fault.reason());
-            match self.ask(offset, Patience::lasting(self.timeout)).await {
+            match self.ask(offset, Patience::lasting(self.timeouts.answer)).await {
                 Ok(Answer::Here(body)) => {
                     if body.offset < offset {
                         budget.restarts();

@@ -48,7 +48,7 @@ impl Blobs {
     ) -> Result<Answer<Source>, FetchError> {
         let Wanted { view, repository, digest, lost, .. } = wanted;
         if lost.is_none() && looked_up.delivered.contains(&view.upstream.id) {
-            match self.earn_by_head(&wanted, looked_up.revision).await? {
+            match self.earn_by_head(&wanted, looked_up).await? {
                 Answer::Here(Some(source)) => return Ok(Answer::Here(source)),
                 Answer::Here(None) => {}
                 Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
@@ -56,7 +56,7 @@ impl Blobs {
         }
         for _ in 0..JOIN_ATTEMPTS {
             let seat = self.join_or_lead(&wanted)?;
-            if let Answer::NotHere(not_here) = self.admit(&wanted, &seat.fill).await? {
+            if let Answer::NotHere(not_here) = self.admit(&wanted, looked_up, &seat.fill).await? {
                 return Ok(Answer::NotHere(not_here));
             }
             let fill = Arc::clone(&seat.fill);
@@ -95,6 +95,7 @@ impl Blobs {
             view: Arc::clone(view),
             repository: repository.clone(),
             digest: *digest,
+            promised: wanted.size,
             replaces: lost.map(|lost| lost.object),
             beside,
         };
@@ -123,6 +124,9 @@ async fn await_headers(wanted: &Wanted<'_>, seat: Seat, timeouts: Timeouts) -> R
     let size = match (phase, wanted.size) {
         (Err(_), Some(promised)) => Some(promised),
         (Err(_), None) => return Err(upstream_fault(wanted.view, Fault::Timeout(patience))),
+        (Ok(Phase::Open { size: Some(now) } | Phase::Verified { size: now }), Some(before)) if now != before => {
+            return Err(FillFailure::SizeChanged { before, now }.into());
+        }
         (Ok(Phase::Open { size }), _) => size,
         (Ok(Phase::Verified { size }), _) => Some(size),
         (Ok(Phase::Stored(known)), _) => {

@@ -55,6 +55,8 @@ pub(super) struct Lead {
     pub(super) view: Arc<UpstreamView>,
     pub(super) repository: RepositoryName,
     pub(super) digest: Digest,
+    /// What a manifest says of its size.
+    pub(super) promised: Option<u64>,
     /// The object found missing or damaged that this download heals.
     pub(super) replaces: Option<FencingToken>,
     /// Another download of the same blob has moved on without being kept, and has the lease: this one is not recorded.
@@ -73,8 +75,8 @@ impl Lead {
         let tools = &self.finish.blobs.tools;
         let pump = Pump {
             client: &tools.client,
-            timeout: tools.timeouts.answer,
-            standstill: tools.timeouts.standstill,
+            timeouts: tools.timeouts,
+            promised: self.promised,
             view: &self.view,
             repository: &self.repository,
             fill,
@@ -129,6 +131,7 @@ impl Lead {
             };
             if let Some(known) = tools.record(held, content, None).await {
                 tools.catalog.learn(&self.view, &self.repository, &self.digest, known);
+                self.finish.blobs.earn_admitted(fill).await;
             }
         }
     }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::{ContentKind, EntryRef};
-use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::domain::entry::ContentKind;
 use roadstead_proto::domain::image::{Reference, RepositoryName};
 use roadstead_proto::domain::lease::EarnedByHead;
 use roadstead_proto::domain::media::MediaType;
@@ -13,40 +12,57 @@ use tracing::debug;
 
 use super::blobs::Blobs;
 use super::error::{FetchError, upstream_fault};
-use super::fill::Fill;
+use super::fill::{Admission, Fill};
 use super::join::Wanted;
+use super::manifests::entry_of;
 use super::source::{Source, stored};
-use crate::catalog::Known;
+use crate::catalog::{Known, LookedUp};
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::client::Patience;
-use crate::upstream::error::Answer;
+use crate::upstream::error::{Answer, Fault};
 
 impl Blobs {
     /// Earns the right to stored bytes of the same origin. `Here(None)` where the bytes turn out not to be usable.
     pub(super) async fn earn_by_head(
         &self,
         wanted: &Wanted<'_>,
-        began: Revision,
+        looked_up: &LookedUp,
     ) -> Result<Answer<Option<Source>>, FetchError> {
         let Wanted { view, repository, digest, .. } = *wanted;
-        if let Answer::NotHere(not_here) = self.has(wanted).await? {
+        if let Answer::NotHere(not_here) = self.has(wanted, looked_up.stored_size).await? {
             return Ok(Answer::NotHere(not_here));
         }
+        let (view, repository) = (Arc::clone(view), repository.clone());
+        let admission = Admission { view, repository, began: looked_up.revision };
+        let known = self.earn(digest, &admission).await;
+        Ok(Answer::Here(known.and_then(|known| stored(&admission.view, &known))))
+    }
+
+    /// Records a right, and what is then known; `None` where that did not come to be.
+    async fn earn(&self, digest: &Digest, admission: &Admission) -> Option<Known> {
+        let Admission { view, repository, began } = admission;
         let command = Command::EarnRight(EarnedByHead {
-            entry: entry(wanted),
+            entry: entry_of(view, repository, Reference::Digest(*digest)),
             upstream_epoch: view.upstream.epoch,
-            began,
+            began: *began,
             region: self.tools.session.region().clone(),
             media_type: MediaType::octet_stream(),
             kind: ContentKind::Blob,
         });
         if let Err(error) = self.meta.propose(command).await {
-            debug!(%error, %digest, "a right could not be recorded; downloading instead");
-            return Ok(Answer::Here(None));
+            debug!(%error, %digest, "a right could not be recorded: the upstream is asked again");
+            return None;
         }
         // Read back, so that the right in memory is the one that was recorded.
-        let known = self.look_up_one(view, repository, digest).await;
-        Ok(Answer::Here(known.and_then(|known| stored(view, &known))))
+        self.look_up_one(view, repository, digest).await
+    }
+
+    /// A download is recorded: whoever was let in to it has earned the right to it as well, and keeps it when the upstream
+    /// is gone.
+    pub(super) async fn earn_admitted(&self, fill: &Fill) {
+        for admission in fill.settle() {
+            self.earn(&fill.digest(), &admission).await;
+        }
     }
 
     async fn look_up_one(
@@ -59,34 +75,46 @@ impl Blobs {
     }
 
     /// Lets one more (upstream, repository) read a running download, if its own HEAD says that it has the blob.
-    pub(super) async fn admit(&self, wanted: &Wanted<'_>, fill: &Fill) -> Result<Answer<()>, FetchError> {
-        let Wanted { view, repository, .. } = *wanted;
+    pub(super) async fn admit(
+        &self,
+        wanted: &Wanted<'_>,
+        looked_up: &LookedUp,
+        fill: &Fill,
+    ) -> Result<Answer<()>, FetchError> {
+        let Wanted { view, repository, digest, .. } = *wanted;
         if fill.admits(view.upstream.id, repository) {
             return Ok(Answer::Here(()));
         }
-        let has = self.has(wanted).await?;
+        let has = self.has(wanted, fill.size()).await?;
         if let Answer::Here(()) = has {
-            fill.admit(view.upstream.id, repository.clone());
+            let (view, repository) = (Arc::clone(view), repository.clone());
+            let admission = Admission { view, repository, began: looked_up.revision };
+            if fill.admit(admission.clone()) {
+                self.earn(digest, &admission).await;
+            }
         }
         Ok(has)
     }
 
-    /// Whether the upstream has it for us.
-    async fn has(&self, wanted: &Wanted<'_>) -> Result<Answer<()>, FetchError> {
+    /// Whether the upstream has it for us, and of this size, where that is known.
+    ///
+    /// A redirect is no proof: registries redirect names that they do not know, and gates in front of them send everybody
+    /// to a page for signing in. What it leads to is asked for a byte, and has to be as large as the blob.
+    async fn has(&self, wanted: &Wanted<'_>, size: Option<u64>) -> Result<Answer<()>, FetchError> {
         let Wanted { view, repository, digest, .. } = *wanted;
         let patience = Patience::lasting(self.tools.timeouts.answer);
-        match self.tools.client.head_blob(view, repository, digest, patience).await {
-            Ok(Answer::Here(_)) => Ok(Answer::Here(())),
-            Ok(Answer::NotHere(not_here)) => Ok(Answer::NotHere(not_here)),
-            Err(fault) => Err(upstream_fault(view, fault)),
+        let client = &self.tools.client;
+        let said = match client.head_blob(view, repository, digest, patience).await {
+            Ok(Answer::Here(None)) => client.blob_size(view, repository, digest, patience).await,
+            answer => answer,
+        };
+        match said.map_err(|fault| upstream_fault(view, fault))? {
+            Answer::Here(Some(said)) if size.is_none_or(|size| size == said) => Ok(Answer::Here(())),
+            Answer::Here(_) => {
+                let fault = Fault::BadAnswer("says that it has a blob, and shows something else".to_owned());
+                Err(upstream_fault(view, fault))
+            }
+            Answer::NotHere(not_here) => Ok(Answer::NotHere(not_here)),
         }
-    }
-}
-
-fn entry(wanted: &Wanted<'_>) -> EntryRef {
-    EntryRef {
-        upstream: wanted.view.upstream.id,
-        repository: wanted.repository.clone(),
-        reference: Reference::Digest(*wanted.digest),
     }
 }

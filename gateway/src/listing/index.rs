@@ -133,6 +133,42 @@ mod tests {
     }
 
     proptest! {
+        /// The union is what a set would hold: each digest once, by its first descriptor, those of the wanted type, in order.
+        #[test]
+        fn a_union_is_an_ordered_set(
+            parts in proptest::collection::vec(
+                proptest::collection::vec(("[a-f]", prop::sample::select(vec!["x/sig", "x/sbom"])), 0..4), 0..4),
+            wanted in proptest::option::of(prop::sample::select(vec!["x/sig", "x/none"])),
+        ) {
+            let all: Vec<Vec<String>> = parts.iter().map(|part| {
+                part.iter().map(|(digest, kind)| descriptor(digest.chars().next().unwrap(), kind)).collect()
+            }).collect();
+            let mut seen = std::collections::BTreeSet::new();
+            let expected: Vec<String> = parts.iter().flatten().zip(all.iter().flatten())
+                .filter(|((_, kind), _)| wanted.is_none_or(|wanted| *kind == wanted))
+                .filter(|((digest, _), _)| seen.insert(digest.clone()))
+                .map(|(_, text)| text.clone()).collect();
+            let indexes: Vec<Bytes> = all.iter().map(|part| index(part)).collect();
+            let joined = union(&indexes, wanted).unwrap();
+            if indexes.len() == 1 && wanted.is_none() {
+                prop_assert_eq!(&joined, &indexes[0]);
+            } else {
+                let end = format!(r#""manifests":[{}]}}"#, expected.join(","));
+                prop_assert!(text(&joined).ends_with(&end), "{:?}", joined);
+                // Joined once more, nothing changes.
+                prop_assert_eq!(union(&[joined.clone(), joined.clone()], wanted), Ok(joined));
+            }
+        }
+
+        #[test]
+        fn damaged_indexes_have_an_answer(at: prop::sample::Index, byte: u8) {
+            let mut bytes = index(&[descriptor('a', "x/sig"), descriptor('b', "x/sbom")]).to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            prop_assert!(children(&bytes).map_or(0, |children| children.len()) <= 2);
+            let _ = union(&[bytes.into()], Some("x/sig"));
+        }
+
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = children(&bytes);

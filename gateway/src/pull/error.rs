@@ -221,7 +221,7 @@ fn fetch(what: What, name: &str, hint: Option<&str>, error: &FetchError) -> Rend
             OciCode::Unavailable,
             "an upstream did not answer in time and nothing is cached; try again",
         ),
-        ErrorCode::Unavailable if matches!(error, FetchError::Upstream { .. }) => failed(
+        ErrorCode::Unavailable if error.is_upstreams() => failed(
             StatusCode::BAD_GATEWAY,
             OciCode::Unavailable,
             "an upstream could not be asked and nothing is cached; the server's log says why",

@@ -159,3 +159,49 @@ pub(super) fn stream(bytes: BlobBytes, expected: Option<u64>, label: &'static st
     });
     Body::from_stream(counted)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use roadstead_proto::domain::digest::Digest;
+
+    use super::*;
+
+    proptest! {
+        /// Not modified exactly where one of the listed tags is ours, weak or strong, on however many lines they stand.
+        #[test]
+        fn our_tag_among_others(
+            tags in proptest::collection::vec((0_usize..7, any::<bool>()), 0..5),
+            space in "[ \t]{0,2}",
+            apart: bool,
+        ) {
+            let (ours, other) = (Digest::sha256(b"ours"), Digest::sha256(b"other"));
+            let known = [
+                format!("\"{ours}\""),
+                format!("\"{other}\""),
+                ours.to_string(),
+                format!("\"{}\"", ours.hex()),
+                format!("\"{ours}"),
+                format!("\"{}\"", ours.to_string().to_uppercase()),
+                "\"\"".to_owned(),
+            ];
+            let listed: Vec<String> =
+                tags.iter().map(|(which, weak)| format!("{}{}", if *weak { "W/" } else { "" }, known[*which])).collect();
+            let lines = if apart { listed } else { vec![listed.join(&format!("{space},{space}"))] };
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(IF_NONE_MATCH, HeaderValue::from_str(&line).expect("a header"));
+            }
+            prop_assert_eq!(not_modified(&headers, &Labels::of(&ours)), tags.iter().any(|(which, _)| *which == 0));
+        }
+
+        #[test]
+        fn a_text_without_our_tag_is_no_match(text in "[ -~]{0,40}") {
+            let ours = Digest::sha256(b"ours");
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_str(&text).expect("a header"));
+            let anything = text.split(',').any(|candidate| candidate.trim() == "*");
+            prop_assert_eq!(not_modified(&headers, &Labels::of(&ours)), anything);
+        }
+    }
+}

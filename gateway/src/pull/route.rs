@@ -186,6 +186,10 @@ fn split(rest: &str) -> Option<(&str, Kind, &str)> {
 }
 
 #[cfg(test)]
+#[path = "route_property_tests.rs"]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use roadstead_proto::domain::digest::DigestError;

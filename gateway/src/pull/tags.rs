@@ -12,6 +12,7 @@ use super::error::{PullError, What};
 use super::respond::list;
 use super::route::Page;
 use super::{Answered, Puller};
+use crate::namespace::Namespace;
 use crate::policy::Permit;
 
 #[derive(Serialize)]
@@ -31,7 +32,7 @@ impl Puller {
         })?;
         let (tags, next) = part(&listed.tags, page);
         let mut response: Response = list(body(permit.repository(), tags), JSON, listed.status);
-        if let Some(link) = next.and_then(|last| link(path, page, permit, last)) {
+        if let Some(link) = next.and_then(|last| link(path, page.limit, permit.namespace(), last)) {
             response.headers_mut().insert(LINK, link);
         }
         Ok(Answered { response, cache: listed.status.label() })
@@ -54,9 +55,9 @@ fn part<'a>(tags: &'a [Tag], page: &Page) -> (&'a [Tag], Option<&'a Tag>) {
 }
 
 /// Relative, so that it holds behind whatever proxy the client came through. Tags and digits need no escape.
-fn link(path: &str, page: &Page, permit: &Permit, last: &Tag) -> Option<HeaderValue> {
-    let limit = page.limit?;
-    let namespace = permit.namespace().map(|namespace| format!("&ns={namespace}")).unwrap_or_default();
+fn link(path: &str, limit: Option<usize>, namespace: Option<&Namespace>, last: &Tag) -> Option<HeaderValue> {
+    let limit = limit?;
+    let namespace = namespace.map(|namespace| format!("&ns={namespace}")).unwrap_or_default();
     HeaderValue::from_str(&format!("<{path}?n={limit}&last={last}{namespace}>; rel=\"next\"")).ok()
 }
 
@@ -65,6 +66,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pull::route::{self, Operation, PullRequest};
 
     fn tags(names: &[&str]) -> Vec<Tag> {
         names.iter().map(|name| name.parse().unwrap()).collect()
@@ -93,6 +95,27 @@ mod tests {
     }
 
     proptest! {
+        /// Whoever follows our link asks for what comes next, and for nothing else.
+        #[test]
+        fn a_link_leads_to_the_next_part(
+            registry in "(virtual_registries/container/[1-9]/)?",
+            name in "[a-z0-9]{1,5}(/[a-z0-9]{1,5}){0,2}",
+            limit: usize,
+            namespace in proptest::option::of("[a-z.]{1,9}(:[0-9]{1,4})?|\\[::1\\]:5000"),
+            last in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,9}",
+        ) {
+            let path = format!("/v2/{registry}{name}/tags/list");
+            let namespace: Option<Namespace> = namespace.map(|text| text.parse().unwrap());
+            let last: Tag = last.parse().unwrap();
+            let link = link(&path, Some(limit), namespace.as_ref(), &last).unwrap();
+            let target = link.to_str().unwrap().strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
+            let (again, query) = target.split_once('?').unwrap();
+            prop_assert_eq!(again, &path);
+            let Ok(PullRequest::Pull(pull)) = route::parse(&http::Method::GET, again, Some(query)) else { panic!("{target}") };
+            prop_assert_eq!(pull.operation, Operation::Tags(page(Some(limit), Some(last.as_str()))));
+            prop_assert_eq!((pull.repository.as_str(), pull.namespace), (&*name, namespace));
+        }
+
         #[test]
         fn all_parts_are_the_whole(names in proptest::collection::btree_set("[a-zA-Z0-9_]{1,3}", 0..30), limit in 1usize..9) {
             let all: Vec<Tag> = names.iter().map(|name| name.parse().unwrap()).collect();

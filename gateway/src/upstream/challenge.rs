@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
+use roadstead_proto::domain::limits;
 
 /// What a registry wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,8 @@ pub fn choose(headers: &HeaderMap) -> Option<Challenge> {
     let bearer = all.iter().find_map(|challenge| {
         let parameter =
             |name: &str| challenge.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        let realm = (challenge.scheme == "bearer").then(|| parameter("realm")).flatten()?;
+        let realm = (challenge.scheme == "bearer").then(|| parameter("realm")).flatten();
+        let realm = realm.filter(|realm| !realm.is_empty())?;
         Some(Challenge::Bearer { realm, service: parameter("service"), error: parameter("error") })
     });
     bearer.or_else(|| all.iter().any(|challenge| challenge.scheme == "basic").then_some(Challenge::Basic))
@@ -52,7 +54,10 @@ fn parse(text: &str) -> Vec<RawChallenge> {
             (true, Some(challenge)) => {
                 scanner.skip(|c| c.is_ascii_whitespace());
                 let Some(value) = scanner.value() else { return challenges };
-                challenge.parameters.push((word, value));
+                // It is remembered by the thousand: a longer one is nobody's.
+                if value.len() <= limits::CHALLENGE_PARAMETER_MAX {
+                    challenge.parameters.push((word, value));
+                }
             }
             (true, None) => return challenges,
             (false, _) => challenges.push(RawChallenge { scheme: word, parameters: Vec::new() }),
@@ -90,9 +95,14 @@ impl<'a> Scanner<'a> {
         (!token.is_empty()).then_some(token)
     }
 
+    /// Quoted, or up to what ends a parameter: unquoted URLs in the wild have `?` and `=`. Nothing at all is what follows the
+    /// `=` at the end of another scheme's token68, which reads like a parameter.
     fn value(&mut self) -> Option<String> {
         if !self.take('"') {
-            return self.token().map(str::to_owned);
+            let end = self.rest.find(|c: char| c == ',' || c.is_ascii_whitespace()).unwrap_or(self.rest.len());
+            let (value, rest) = self.rest.split_at(end);
+            self.rest = rest;
+            return Some(value.to_owned());
         }
         let mut value = String::new();
         let mut characters = self.rest.char_indices();
@@ -143,6 +153,10 @@ mod tests {
             bearer("https://t", "s")
         );
         assert_eq!(chosen(&["Bearer realm=https://t,service=s"]), bearer("https://t", "s"));
+        assert_eq!(chosen(&["Bearer realm=https://t?a=b&c=d ,service=s"]), bearer("https://t?a=b&c=d", "s"));
+        for other in ["Negotiate YIIB", "Negotiate YIIB=", "NTLM a/b+c=="] {
+            assert_eq!(chosen(&[&format!("{other}, Bearer realm=\"https://t\",service=s")]), bearer("https://t", "s"));
+        }
     }
 
     #[test]
@@ -155,14 +169,78 @@ mod tests {
 
     #[test]
     fn what_cannot_be_met() {
-        for value in
-            ["", "Negotiate", "Bearer", "Bearer service=\"x\"", "=", ", ,", "Bearer realm=\"open", "realm=\"x\""]
-        {
+        for value in [
+            "",
+            "Negotiate",
+            "Bearer",
+            "Bearer service=\"x\"",
+            "=",
+            ", ,",
+            "Bearer realm=\"open",
+            "realm=\"x\"",
+            "Bearer realm=,service=s",
+        ] {
             assert_eq!(chosen(&[value]), None, "{value}");
         }
     }
 
+    #[test]
+    fn what_is_longer_than_any_realm_is_none() {
+        let long = format!("Bearer realm=\"https://t/{}\"", "x".repeat(5000));
+        assert_eq!(chosen(&[&long]), None);
+        assert_eq!(chosen(&[&long, "Basic realm=x"]), Some(Challenge::Basic));
+    }
+
+    /// A challenge as a server means it: its scheme, what follows it, and how it writes both.
+    type Meant = (String, Vec<(String, String, bool)>, Option<String>);
+
+    fn meant() -> impl Strategy<Value = Meant> {
+        let scheme = "(?i-u:bearer|basic)|Negotiate|NTLM|Digest";
+        let name = "(?i-u:realm|service|error|scope)|charset|x-[a-z]{1,3}";
+        let value = prop_oneof!["https://[a-z]{1,5}\\.example/[a-z?=&]{0,8}", "[a-zA-Z0-9:/._-]{1,9}", "[ -~]{0,12}"];
+        let parameters = proptest::collection::vec((name, value, any::<bool>()), 0..5);
+        (scheme, parameters, proptest::option::of("[a-zA-Z0-9/+]{1,12}={0,2}"))
+    }
+
+    fn written((scheme, parameters, token68): &Meant, space: &str) -> String {
+        let parameter = |(name, value, quoted): &(String, String, bool)| {
+            let plain = !value.is_empty() && !value.contains([' ', ',', '"', '\\']);
+            let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+            if plain && !quoted { format!("{name}={value}") } else { format!("{name}{space}={space}\"{escaped}\"") }
+        };
+        match (token68, scheme.as_str()) {
+            (Some(token), "Negotiate" | "NTLM") => format!("{scheme} {token}"),
+            _ => {
+                let separator = format!("{space},{space}");
+                format!("{scheme} {}", parameters.iter().map(parameter).collect::<Vec<_>>().join(&separator))
+            }
+        }
+    }
+
+    /// The choice among challenges that need not be parsed.
+    fn expected(all: &[Meant]) -> Option<Challenge> {
+        let bearer = all.iter().filter(|(scheme, ..)| scheme.eq_ignore_ascii_case("bearer")).find_map(|challenge| {
+            let first = |wanted: &str| {
+                let mut named = challenge.1.iter().filter(|(name, ..)| name.eq_ignore_ascii_case(wanted));
+                named.next().map(|(_, value, _)| value.clone())
+            };
+            let realm = first("realm").filter(|realm| !realm.is_empty())?;
+            Some(Challenge::Bearer { realm, service: first("service"), error: first("error") })
+        });
+        let basic = all.iter().any(|(scheme, ..)| scheme.eq_ignore_ascii_case("basic"));
+        bearer.or(basic.then_some(Challenge::Basic))
+    }
+
     proptest! {
+        /// However challenges are spaced, quoted and spread over headers, what was meant is what is chosen.
+        #[test]
+        fn what_is_meant_is_chosen(all in proptest::collection::vec(meant(), 0..4), space in "[ \t]{0,2}", apart: bool) {
+            let lines: Vec<String> = all.iter().map(|challenge| written(challenge, &space)).collect();
+            let whole = lines.join(" , ");
+            let lines: Vec<&str> = if apart { lines.iter().map(String::as_str).collect() } else { vec![&whole] };
+            prop_assert_eq!(chosen(&lines), expected(&all), "{:?}", lines);
+        }
+
         #[test]
         fn never_panics(text in "\\PC{0,80}") {
             let _ = parse(&text);

@@ -138,16 +138,18 @@ impl Client {
                         authorization = Some(header);
                         continue;
                     }
-                    Answer::Here(None) => return self.classify(response).await,
+                    Answer::Here(None) => return self.classify(response, question.patience).await,
                     Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
                 }
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
                 let crossed = Origin::of(&url) != view.source.origin;
-                if crossed && question.is_blob && status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+                let of_a_blob = crossed && question.is_blob && status.is_client_error();
+                // Those two say what they say, whoever says it.
+                if of_a_blob && !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::RANGE_NOT_SATISFIABLE) {
                     return Err(Fault::RedirectTarget(status));
                 }
-                return self.classify(response).await;
+                return self.classify(response, question.patience).await;
             }
             if question.stop_at_redirect {
                 return Ok(Answer::Here(response));
@@ -245,7 +247,7 @@ impl Client {
     }
 
     /// Tells the answers apart (architecture §5).
-    async fn classify(&self, response: Response) -> Result<Answer<Response>, Fault> {
+    async fn classify(&self, response: Response, patience: Patience) -> Result<Answer<Response>, Fault> {
         let status = response.status;
         let retry_after = retry_after(&response.headers, self.clock.now());
         match status {
@@ -264,7 +266,7 @@ impl Client {
                 }
                 // "Denied" is about this repository. Anything else (an expired password at ECR, a blocked
                 // network, a proxy in between) says nothing about the image.
-                if is_denied(response).await {
+                if is_denied(response, patience).await {
                     Ok(Answer::NotHere(NotHere::Denied))
                 } else {
                     Err(Fault::Status { status, retry_after })
@@ -275,8 +277,8 @@ impl Client {
     }
 }
 
-/// Whether the body is an OCI error that says that this repository is denied.
-async fn is_denied(response: Response) -> bool {
+/// Whether the body is an OCI error that says that this repository is denied; a body that comes too slowly does not say it.
+async fn is_denied(response: Response, patience: Patience) -> bool {
     #[derive(serde::Deserialize)]
     struct Errors {
         errors: Vec<Error>,
@@ -285,7 +287,8 @@ async fn is_denied(response: Response) -> bool {
     struct Error {
         code: String,
     }
-    let Ok(body) = read_bounded(response, limits::UPSTREAM_ERROR_BODY_MAX_BYTES).await else { return false };
+    let body = read_bounded(response, limits::UPSTREAM_ERROR_BODY_MAX_BYTES);
+    let Ok(Ok(body)) = tokio::time::timeout(patience.left(), body).await else { return false };
     serde_json::from_slice::<Errors>(&body)
         .is_ok_and(|body| body.errors.iter().any(|error| matches!(error.code.as_str(), "DENIED" | "UNAUTHORIZED")))
 }
@@ -293,7 +296,12 @@ async fn is_denied(response: Response) -> bool {
 fn redirect_target(from: &Url, headers: &HeaderMap) -> Result<Url, Fault> {
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let location = location.ok_or_else(|| Fault::Redirect("without a Location".to_owned()))?;
-    let target = from.join(location).map_err(|_| Fault::Redirect("to something that is not a URL".to_owned()))?;
+    let not_a_url = || Fault::Redirect("to something that is not a URL".to_owned());
+    let mut target = from.join(location).map_err(|_| not_a_url())?;
+    // The transport would send them as a password, of the redirecting side's choice.
+    if !target.username().is_empty() || target.password().is_some() {
+        target.set_username("").and_then(|()| target.set_password(None)).map_err(|()| not_a_url())?;
+    }
     match (from.scheme(), target.scheme()) {
         ("https", "http") => Err(Fault::Redirect("from https to http".to_owned())),
         (_, "http" | "https") => Ok(target),
@@ -301,14 +309,16 @@ fn redirect_target(from: &Url, headers: &HeaderMap) -> Result<Url, Fault> {
     }
 }
 
-/// `Retry-After` as seconds or as a date (RFC 9110 §10.2.3).
+/// `Retry-After` as seconds or as a date (RFC 9110 §10.2.3), at most [`limits::RETRY_AFTER_MAX`].
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(at.saturating_sub(Duration::from_millis(now.0)))
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().map_or(Duration::MAX, Duration::from_secs)
+    } else {
+        let at = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        at.saturating_sub(Duration::from_millis(now.0))
+    };
+    Some(wait.min(limits::RETRY_AFTER_MAX))
 }
 
 pub(crate) fn transport_fault(error: ExchangeError) -> Fault {
@@ -317,3 +327,7 @@ pub(crate) fn transport_fault(error: ExchangeError) -> Fault {
         ExchangeError::Timeout(patience) => Fault::Timeout(patience),
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -106,10 +106,14 @@ impl FromStr for ConnectionHost {
     fn from_str(text: &str) -> Result<Self, ConnectionHostError> {
         // Parsed as URLs are, so that it is written as theirs will be when they are compared. With `http` a port 443 is
         // kept, with `https` a port 80: one of the two says what was written.
+        // The URL standard takes them away without a word: `ho\nst`, `/host`, `\host` and `@host` would all be `host`.
+        if text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '@')) {
+            return Err(ConnectionHostError);
+        }
         let (http, https) = (Url::parse(&format!("http://{text}/")), Url::parse(&format!("https://{text}/")));
         let (Ok(http), Ok(https)) = (http, https) else { return Err(ConnectionHostError) };
         let bare = http.path() == "/" && http.username().is_empty() && http.password().is_none();
-        let exact = bare && http.query().is_none() && http.fragment().is_none() && !text.ends_with('/');
+        let exact = bare && http.query().is_none() && http.fragment().is_none();
         match http.host_str() {
             Some(name) if exact => Ok(Self { name: name.to_owned(), port: http.port().or(https.port()) }),
             _ => Err(ConnectionHostError),

@@ -28,33 +28,43 @@ pub(super) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> 
 fn target_of_next(text: &str) -> Option<&str> {
     let mut rest = text;
     loop {
-        let (target, after) = rest.split_once('<')?.1.split_once('>')?;
-        let (parameters, following) = parameters(after);
-        if parameters.split(';').any(is_next) {
+        let (target, mut after) = rest.split_once('<')?.1.split_once('>')?;
+        let mut relation = None;
+        loop {
+            let (parameter, end, following) = parameter(after);
+            // Of two relations the first counts (RFC 8288 §3.3).
+            relation = relation.or_else(|| relation_of(parameter));
+            after = following;
+            if end != Some(';') {
+                break;
+            }
+        }
+        if relation.is_some_and(|names| names.split_ascii_whitespace().any(|name| name.eq_ignore_ascii_case("next"))) {
             return Some(target);
         }
-        rest = following;
+        rest = after;
     }
 }
 
-/// What belongs to this link, and what follows it: a comma outside quotes ends a link.
-fn parameters(text: &str) -> (&str, &str) {
-    let mut quoted = false;
+/// The text up to a `;` or `,` outside quotes, which of them ended it, and what follows: a comma ends the link.
+fn parameter(text: &str) -> (&str, Option<char>, &str) {
+    let (mut quoted, mut escaped) = (false, false);
     for (at, character) in text.char_indices() {
         match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            ',' if !quoted => return (&text[..at], &text[at + 1..]),
+            ';' | ',' if !quoted => return (&text[..at], Some(character), &text[at + 1..]),
             _ => {}
         }
     }
-    (text, "")
+    (text, None, "")
 }
 
-fn is_next(parameter: &str) -> bool {
-    let Some((name, value)) = parameter.split_once('=') else { return false };
-    let value = value.trim().trim_matches('"');
-    name.trim().eq_ignore_ascii_case("rel")
-        && value.split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case("next"))
+/// The names in a `rel`, if the parameter is one.
+fn relation_of(parameter: &str) -> Option<&str> {
+    let (name, value) = parameter.split_once('=')?;
+    name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
 }
 
 #[cfg(test)]
@@ -81,8 +91,14 @@ mod tests {
         ] {
             assert_eq!(of(text), Ok(Some(query.to_owned())), "{text}");
         }
-        for text in [r#"</a?x>; rel="prev""#, "", "rel=next", "<", "</a?x>", r#"</a?x>; title="rel=next""#] {
+        for text in [r#"</a?x>; rel="prev""#, "", "rel=next", "<", "</a?x>"] {
             assert_eq!(of(text), Ok(None), "{text}");
+        }
+        // Words inside a quoted text are no parameters, and of two relations the first counts.
+        for parameters in
+            ["title=\"rel=next\"", "title=\"a; rel=next\"", r#"title="\"; rel=next""#, "rel=prev;rel=next"]
+        {
+            assert_eq!(of(&format!("</a?x>; {parameters}")), Ok(None), "{parameters}");
         }
         assert_eq!(next(&HeaderMap::new()), Ok(None));
     }
@@ -95,7 +111,38 @@ mod tests {
         }
     }
 
+    /// A link as it is meant: its query, and parameters with how each is written.
+    type Meant = (String, Vec<(String, String)>);
+
+    fn meant() -> impl Strategy<Value = Meant> {
+        let name = "(?i-u:rel)|title|anchor|x";
+        let value = "(?i-u:next|prev|last next|last)|[ a-z;,=<>\"\\\\]{0,8}|rel=next";
+        ("[a-z0-9=&%_.-]{1,9}", proptest::collection::vec((name, value), 0..4))
+    }
+
+    fn written((query, parameters): &Meant) -> String {
+        let parameter = |(name, value): &(String, String)| {
+            let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_lowercase());
+            let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+            if plain { format!("; {name}={value}") } else { format!(" ;{name}=\"{escaped}\"") }
+        };
+        format!("</v2/a/tags/list?{query}>{}", parameters.iter().map(parameter).collect::<String>())
+    }
+
+    fn leads_on((_, parameters): &&Meant) -> bool {
+        let relation = parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case("rel"));
+        relation.is_some_and(|(_, value)| value.split(' ').any(|name| name.eq_ignore_ascii_case("next")))
+    }
+
     proptest! {
+        /// However links are written, the first one that leads on is followed, and no other.
+        #[test]
+        fn what_is_meant_is_followed(links in proptest::collection::vec(meant(), 0..4)) {
+            let text = links.iter().map(written).collect::<Vec<_>>().join(", ");
+            let expected = links.iter().find(leads_on).map(|(query, _)| query.clone());
+            prop_assert_eq!(of(&text), Ok(expected), "{}", text);
+        }
+
         #[test]
         fn never_panics(text in "[<>;,=\"a-z? ]{0,40}|\\PC{0,40}") {
             if let Ok(value) = HeaderValue::from_str(&text) {

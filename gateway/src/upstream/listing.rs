@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -10,7 +11,8 @@ use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::image::{RepositoryName, Tag};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::OCI_INDEX;
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::client::{Client, Patience, Question};
 use super::content::{plain_headers, read_body};
@@ -29,15 +31,60 @@ pub enum ReferrersAnswer {
 }
 
 #[derive(Deserialize)]
-struct TagPage<'a> {
+struct TagPage {
     // `null` where a repository has none, as some registries say it.
-    #[serde(borrow, default)]
-    tags: Option<Vec<Text<'a>>>,
+    #[serde(default)]
+    tags: Option<PageTags>,
+}
+
+/// The tags of a part of a list. What is no tag is counted, and no more: 8 MiB hold millions of empty texts.
+#[derive(Default)]
+struct PageTags {
+    tags: Vec<Tag>,
+    named: usize,
+}
+
+impl<'de> Deserialize<'de> for PageTags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = PageTags;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of tags")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<PageTags, A::Error> {
+                let mut page = PageTags::default();
+                while let Some(Text(tag)) = list.next_element()? {
+                    page.named += 1;
+                    if page.named <= limits::TAGS_MAX
+                        && let Ok(tag) = tag.parse()
+                    {
+                        page.tags.push(tag);
+                    }
+                }
+                Ok(page)
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
 }
 
 /// Borrowed from the body unless it has escapes: a list may have hundreds of thousands.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A part of a list, after which there are `before` already.
+fn read_tags(body: &[u8], before: usize) -> Result<Vec<Tag>, Fault> {
+    let page: TagPage = serde_json::from_slice(body)
+        .map_err(|_| Fault::BadAnswer("the list of tags is not the JSON of the distribution API".to_owned()))?;
+    let page = page.tags.unwrap_or_default();
+    if before + page.named > limits::TAGS_MAX {
+        return Err(Fault::BadAnswer(format!("the list has more than {} tags", limits::TAGS_MAX)));
+    }
+    Ok(page.tags)
+}
 
 /// The queries that a list was asked with, part by part.
 #[derive(Default)]
@@ -74,13 +121,7 @@ impl Client {
             };
             let next = link::next(&response.headers).map_err(bad_link)?;
             let body = page(response, &mut bytes, patience).await?;
-            let page: TagPage<'_> = serde_json::from_slice(&body)
-                .map_err(|_| Fault::BadAnswer("the list of tags is not the JSON of the distribution API".to_owned()))?;
-            let page = page.tags.unwrap_or_default();
-            if tags.len() + page.len() > limits::TAGS_MAX {
-                return Err(Fault::BadAnswer(format!("the list has more than {} tags", limits::TAGS_MAX)));
-            }
-            tags.extend(page.iter().filter_map(|Text(tag)| tag.parse().ok()));
+            tags.extend(read_tags(&body, tags.len())?);
             match next {
                 None => return Ok(Answer::Here(tags)),
                 Some(next) => query = trail.follow(next)?,
@@ -176,3 +217,7 @@ fn is_index(response: &Response) -> bool {
 fn bad_link(what: &str) -> Fault {
     Fault::BadAnswer(format!("the list has {what}"))
 }
+
+#[cfg(test)]
+#[path = "listing_tests.rs"]
+mod tests;

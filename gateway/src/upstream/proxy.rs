@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fmt;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
 /// What the environment says about proxies. Never the credentials of one.
@@ -44,7 +45,7 @@ impl Proxies {
         };
         let proxy = |names| match first(names) {
             None => Ok(None),
-            Some((name, value)) => parse(name, value.ok_or(ProxyError(name))?.trim()),
+            Some((name, value)) => parse(name, &value.ok_or(ProxyError(name))?),
         };
         let all = proxy(["ALL_PROXY", "all_proxy"])?;
         Ok(Self {
@@ -56,13 +57,27 @@ impl Proxies {
 }
 
 fn parse(variable: &'static str, text: &str) -> Result<Option<Proxy>, ProxyError> {
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return Ok(None);
     }
+    let understood = understood(text).ok_or(ProxyError(variable))?;
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
     let url = url.ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(ProxyError(variable))?;
     let (host, port) = url.host_str().zip(url.port_or_known_default()).ok_or(ProxyError(variable))?;
-    Ok(Some(Proxy { variable, address: format!("{}://{host}:{port}", url.scheme()) }))
+    // Two readings of one text that lead to two hosts, or split user and host at another `@`, are none.
+    let same = understood.username().is_empty()
+        && understood.scheme() == url.scheme()
+        && understood.host() == url.host()
+        && understood.port_or_known_default() == Some(port);
+    let proxy = Proxy { variable, address: format!("{}://{host}:{port}", url.scheme()) };
+    same.then_some(Some(proxy)).ok_or(ProxyError(variable))
+}
+
+/// The proxy that the transport makes of a value; `None` where it would go without one.
+fn understood(text: &str) -> Option<Url> {
+    let matcher = Matcher::builder().all(text).build();
+    let found = matcher.intercept(&http::Uri::from_static("http://registry.example/"))?;
+    Url::parse(&found.uri().to_string()).ok()
 }
 
 impl fmt::Display for Proxy {
@@ -73,6 +88,8 @@ impl fmt::Display for Proxy {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Proxies, ProxyError> {
@@ -88,6 +105,7 @@ mod tests {
             ("proxy.internal:3128", "http://proxy.internal:3128"),
             ("http://me:hunter2@proxy.internal", "http://proxy.internal:80"),
             ("https://proxy.internal", "https://proxy.internal:443"),
+            ("http://[fd00:0::1]:3128", "http://[fd00::1]:3128"),
         ] {
             let proxy = read(&[("HTTPS_PROXY", value)]).unwrap().https.unwrap();
             assert_eq!((proxy.variable, proxy.address.as_str()), ("HTTPS_PROXY", address));
@@ -96,7 +114,16 @@ mod tests {
 
     #[test]
     fn what_reqwest_would_leave_out_is_refused() {
-        for value in ["socks5://proxy:1080", "ftp://proxy", "http://", "http://me:hunter2@:99999"] {
+        for value in [
+            "socks5://proxy:1080",
+            "ftp://proxy",
+            "http://",
+            "http://me:hunter2@:99999",
+            " http://proxy:1",
+            "http://me:hunter2@x@proxy",
+            "http:///proxy",
+            "http:proxy:1",
+        ] {
             let error = read(&[("https_proxy", value)]).unwrap_err().to_string();
             assert!(error.contains("https_proxy") && !error.contains("hunter2"), "{error}");
         }
@@ -111,5 +138,26 @@ mod tests {
         assert_eq!(both.http.unwrap().address, "http://http:2");
         assert_eq!(read(&[("HTTPS_PROXY", ""), ("https_proxy", "http://lower:3")]), Proxies::default());
         assert_eq!(read(&[("NO_PROXY", ".internal")]).except.as_deref(), Some(".internal"));
+    }
+
+    proptest! {
+        /// A proxy that is shown is the one that the transport takes, and where none is shown it takes none. Never a password.
+        #[test]
+        fn what_is_shown_is_what_is_used(
+            value in "((https?|HTTP|socks5|ftp)?:?(//)?)?([a-z]{1,3}(:hunter2[@:/?#%]?)?@)?([a-zA-Z.é-]{1,8}|\\[::1\\]|10\\.0\\.0\\.[0-9])(:[0-9]{0,6})?(/[a-z]{0,3})?[ \t]?|[ -~]{0,20}",
+        ) {
+            match read(&[("HTTPS_PROXY", &value)]) {
+                Err(error) => prop_assert!(!error.to_string().contains("hunter2")),
+                Ok(Proxies { https: None, .. }) => prop_assert_eq!(understood(&value), None, "{}", value),
+                Ok(Proxies { https: Some(proxy), .. }) => {
+                    let used = understood(&value).expect("a proxy");
+                    let shown = Url::parse(&proxy.address).expect("an address");
+                    let way = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
+                    prop_assert_eq!(way(&used), way(&shown), "{}", value);
+                    let told = format!("{proxy} {proxy:?}");
+                    prop_assert!(!told.contains("hunter2"));
+                }
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::domain::upstream::CredentialId;
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
 use super::client::{retry_after, transport_fault};
 use super::error::{Answer, Fault, NotHere};
@@ -38,6 +38,13 @@ struct CachedToken {
     refresh_at: Timestamp,
 }
 
+/// Bytes in memory.
+fn weight(key: &TokenKey, token: &CachedToken) -> u32 {
+    let service = key.service.as_ref().map_or(0, String::len);
+    let bytes = size_of::<(TokenKey, CachedToken)>() + key.realm.len() + service + key.scope.len() + token.header.len();
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
 type Fetched = Result<Result<HeaderValue, NotHere>, Fault>;
 
 /// Tokens by (realm, service, scope, identity), each fetched once for all that want it.
@@ -54,7 +61,19 @@ pub(super) struct Tokens {
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
-    expires_in: Option<u64>,
+    /// Seconds; a lifetime that cannot be read is one that is not there, for the token is good all the same.
+    #[serde(default)]
+    expires_in: serde_json::Value,
+}
+
+/// The `Authorization` that a token endpoint's answer gives, and for how long.
+fn read_answer(body: &[u8]) -> Result<(HeaderValue, Duration), Fault> {
+    let answer: TokenAnswer = serde_json::from_slice(body)
+        .map_err(|_| Fault::BadAnswer("the token endpoint's answer is not the JSON of the token spec".to_owned()))?;
+    let token = [answer.access_token, answer.token].into_iter().flatten().find(|token| !token.is_empty());
+    let token = token.ok_or_else(|| Fault::BadAnswer("the token endpoint's answer holds no token".to_owned()))?;
+    let lifetime = answer.expires_in.as_u64().map_or(limits::TOKEN_DEFAULT_LIFETIME, Duration::from_secs);
+    Ok((secret_header(&format!("Bearer {token}"))?, lifetime))
 }
 
 /// `Authorization: Basic` of a user name and password.
@@ -76,13 +95,18 @@ fn may_see_credentials(registry: &Url, realm: &Url) -> bool {
     if registry.scheme() == "https" && realm.scheme() != "https" {
         return false;
     }
-    let (Some(registry), Some(realm)) = (registry.host_str(), realm.host_str()) else { return false };
-    registry == realm || matches!((psl::domain_str(registry), psl::domain_str(realm)), (Some(a), Some(b)) if a == b)
+    match (registry.host(), realm.host()) {
+        (Some(Host::Domain(a)), Some(Host::Domain(b))) if a != b => {
+            matches!((psl::domain_str(a), psl::domain_str(b)), (Some(a), Some(b)) if a == b)
+        }
+        // An address has no domain, though the list of suffixes would find one in it: 0.1 in 10.0.0.1.
+        (registry, realm) => registry.is_some() && registry == realm,
+    }
 }
 
 impl Tokens {
     pub(super) fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>, timeout: Duration) -> Self {
-        let cache = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
+        let cache = Cache::builder().weigher(weight).max_capacity(limits::TOKENS_MEMORY).build();
         Self { exchange, clock, cache, flights: Flights::default(), timeout }
     }
 
@@ -203,17 +227,10 @@ impl Fetch {
 
     async fn keep(&self, response: Response) -> Result<HeaderValue, Fault> {
         let now = self.clock.now();
-        let body = read_bounded(response, limits::TOKEN_ANSWER_MAX_BYTES).await?;
-        let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| {
-            Fault::BadAnswer("the token endpoint's answer is not the JSON of the token spec".to_owned())
-        })?;
-        let token = answer
-            .access_token
-            .or(answer.token)
-            .filter(|token| !token.is_empty())
-            .ok_or_else(|| Fault::BadAnswer("the token endpoint's answer holds no token".to_owned()))?;
-        let header = secret_header(&format!("Bearer {token}"))?;
-        let lifetime = answer.expires_in.map_or(limits::TOKEN_DEFAULT_LIFETIME, Duration::from_secs);
+        // In time as well: everybody who wants this token waits for it, and a byte now and then is no silence.
+        let body = tokio::time::timeout(self.timeout, read_bounded(response, limits::TOKEN_ANSWER_MAX_BYTES));
+        let body = body.await.map_err(|_| Fault::Timeout(self.timeout))??;
+        let (header, lifetime) = read_answer(&body)?;
         // Ahead of its end by a quarter, at most 30 s, so that no request leaves with a token that ends on the way.
         let ahead = (lifetime / 4).min(Duration::from_secs(30));
         let refresh_at = now.after(lifetime.saturating_sub(ahead));
@@ -237,6 +254,8 @@ pub(super) async fn read_bounded(mut response: Response, max: usize) -> Result<V
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -251,5 +270,71 @@ mod tests {
         assert!(!may("https://a.co.uk", "https://b.co.uk/token"));
         assert!(!may("https://quay.io", "http://quay.io/v2/auth"));
         assert!(!may("http://127.0.0.1:5000", "http://127.0.0.2:5000/token"));
+        assert!(!may("https://10.0.0.1", "https://192.168.0.1/token"));
+        assert!(!may("https://[fd00::1]", "https://[fd00::2]/token"));
+        assert!(may("https://[fd00::1]", "https://[fd00::1]:8443/token"));
+        assert!(!may("https://com", "https://org"));
+    }
+
+    fn answered(body: &str) -> Option<(String, u64)> {
+        let (header, lifetime) = read_answer(body.as_bytes()).ok()?;
+        Some((header.to_str().unwrap().to_owned(), lifetime.as_secs()))
+    }
+
+    #[test]
+    fn answers_of_token_endpoints() {
+        let token = |seconds| Some(("Bearer a".to_owned(), seconds));
+        for (body, expected) in [
+            (r#"{"token":"a"}"#, token(60)),
+            (r#"{"access_token":"a","token":"b","expires_in":300,"issued_at":"now"}"#, token(300)),
+            (r#"{"access_token":"","token":"a"}"#, token(60)),
+            (r#"{"access_token":null,"token":"a","expires_in":null}"#, token(60)),
+            (r#"{"token":"a","expires_in":"3600"}"#, token(60)),
+            (r#"{"token":"a","expires_in":-1}"#, token(60)),
+            (r#"{"token":"a","expires_in":0}"#, token(0)),
+            (r#"{"token":"a","expires_in":18446744073709551615}"#, token(u64::MAX)),
+            (r#"{"token":""}"#, None),
+            (r#"{"token":"a\r\nx: y"}"#, None),
+            (r#"{"token":7}"#, None),
+            (r#"{}"#, None),
+            ("<html>", None),
+        ] {
+            assert_eq!(answered(body), expected, "{body}");
+        }
+    }
+
+    proptest! {
+        /// A name meets another only below a domain that somebody registered; addresses only meet themselves.
+        #[test]
+        fn credentials_go_no_further_than_their_domain(
+            below in prop::sample::select(vec!["com", "co.uk", "internal", "io"]),
+            (one, other) in ("[ab]", "[ab]"),
+            (left, right) in ("([xy]\\.){0,2}", "([xy]\\.){0,2}"),
+            (a, b) in any::<([u8; 4], [u8; 4])>(),
+        ) {
+            let may = |a: &str, b: &str| may_see_credentials(&Url::parse(a).unwrap(), &Url::parse(b).unwrap());
+            let name = |left: &str, domain: &str| format!("https://{left}{domain}.{below}");
+            prop_assert_eq!(may(&name(&left, &one), &name(&right, &other)), one == other);
+            let address = |bytes: [u8; 4]| format!("https://{}", std::net::Ipv4Addr::from(bytes));
+            prop_assert_eq!(may(&address(a), &address(b)), a == b);
+            prop_assert!(!may(&name(&left, &one), &address(a)) && !may(&address(a), &name(&left, &one)));
+        }
+
+        /// A token can only become one header of its own value, whatever is in it.
+        #[test]
+        fn a_token_is_one_header_or_none(token in "[ -~]{0,20}|\\PC{0,9}|[a\r\n\t\x00]{0,6}", seconds in prop::option::of(any::<u64>())) {
+            let body = serde_json::json!({ "token": token, "expires_in": seconds }).to_string();
+            // Letters beyond ASCII travel as they are; they end no line.
+            let fits = !token.is_empty() && token.chars().all(|c| !c.is_ascii_control() || c == '\t');
+            let expected = fits.then(|| (format!("Bearer {token}"), seconds.unwrap_or(60)));
+            let read = read_answer(body.as_bytes()).ok();
+            let read = read.map(|(header, lifetime)| (String::from_utf8(header.as_bytes().to_vec()).unwrap(), lifetime.as_secs()));
+            prop_assert_eq!(read, expected);
+        }
+
+        #[test]
+        fn any_answer_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..60), text in "[{}\\[\\]\":,a0ntoke_expirs -]{0,40}") {
+            let _ = (read_answer(&body), read_answer(text.as_bytes()));
+        }
     }
 }

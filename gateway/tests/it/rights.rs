@@ -51,6 +51,12 @@ async fn a_running_download_is_no_more_open_than_a_stored_blob() {
     world.upstream().release();
     assert_eq!(read(running).await.unwrap(), read(joins).await.unwrap());
     assert_eq!(world.upstream().counters().blob_gets(layer), 1, "who has it too joins the download");
+    // It keeps what it was given: its image is as good as pulled.
+    let mut world = world;
+    world.restart().await;
+    world.upstream().stop().await.unwrap();
+    assert_eq!(world.get(&blob("shares/it", layer)).await.digest(), layer);
+    assert!(!world.get(&blob("other/repository", layer)).await.status.is_success());
 }
 
 #[tokio::test]
@@ -72,6 +78,52 @@ async fn stored_bytes_of_the_same_origin_cost_one_head() {
         (1, 2),
         "one HEAD per repository, no download"
     );
+}
+
+#[tokio::test]
+async fn a_redirect_alone_gives_no_right() {
+    // Who does not have it is sent to a page where people sign in.
+    let world = World::start().await;
+    let secret = image(9);
+    world.upstream().push("tenant/secret", "x", &secret);
+    let layer = secret.layers()[0].digest();
+    world.get(&blob("tenant/secret", layer)).await;
+    world.settle(layer).await;
+    let gate = |kind| Fault::redirect_to("{registry}/v2/").on(kind).in_repository("no/business");
+    world.upstream().set_faults([gate(Kind::BlobHead), gate(Kind::BlobGet)]);
+    let answer = world.get(&blob("no/business", layer)).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (502, "UNAVAILABLE"));
+
+    // Nor to a download under way.
+    let running = image(10);
+    world.upstream().push("tenant/secret", "y", &running);
+    let layer = running.layers()[0].digest();
+    let hang = Fault::new(Effect::Hang { after: 100_000 }).on(Kind::BlobGet).in_repository("tenant/secret");
+    world.upstream().set_faults([gate(Kind::BlobHead), gate(Kind::BlobGet), hang]);
+    let owner = world.begin(&blob("tenant/secret", layer)).await;
+    assert_eq!(world.get(&blob("no/business", layer)).await.status.as_u16(), 502);
+    world.upstream().release();
+    read(owner).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redirect_to_the_blob_does() {
+    let redirect = Some(registry::Redirect { heads: true, ..registry::Redirect::default() });
+    let world = World::with(vec![registry::Config { redirect, ..registry::Config::default() }], |_| {}).await;
+    let shared = image(11);
+    world.upstream().push("one", "x", &shared);
+    world.upstream().push("two", "x", &shared);
+    let layer = shared.layers()[0].digest();
+    world.get(&blob("one", layer)).await;
+    world.settle(layer).await;
+    assert_eq!(world.get(&blob("two", layer)).await.digest(), layer);
+    let counters = world.upstream().counters();
+    assert_eq!(counters.bytes_of(layer), layer_size(&shared) + 1, "a byte of it was asked for, and no more");
+    assert_eq!(counters.cdn_authorizations(), 0);
+}
+
+fn layer_size(image: &Image) -> u64 {
+    image.layers()[0].size()
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ use roadstead_proto::meta::memory::InMemoryMeta;
 use roadstead_proto::meta::{Consistency, MetaStore as _};
 use roadstead_proto::state::command::{Bootstrap, Command};
 use roadstead_proto::state::read::ContentQuery;
+use roadstead_storage::blob::BlobStore;
+use roadstead_storage::testing::brittle::{Breaks, BrittleStore};
+use roadstead_storage::testing::faulty::FaultyStore;
 use roadstead_storage::testing::signing::SigningStore;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -45,14 +48,26 @@ pub(crate) struct World {
     settings: Vec<UpstreamSettings>,
     anonymous: bool,
     redirects: Option<Redirects>,
-    /// Whether the store has URLs for its objects.
-    signing: bool,
+    /// What the store is.
+    keeping: Keeping,
     pub(crate) mirror: Option<RegistryId>,
     transport: Transport,
     timeouts: Timeouts,
     min_free_bytes: u64,
     client: reqwest::Client,
     running: Option<Running>,
+}
+
+/// What the store is.
+#[derive(Clone)]
+pub(crate) enum Keeping {
+    Directory,
+    /// One that has URLs for its objects.
+    Signing,
+    /// A directory whose disk fails.
+    Brittle(Breaks),
+    /// One that bodies are uploaded to.
+    Bucket(Arc<FaultyStore>),
 }
 
 struct Running {
@@ -124,7 +139,7 @@ impl World {
             settings,
             anonymous: true,
             redirects: None,
-            signing: false,
+            keeping: Keeping::Directory,
             mirror: Some(RegistryId(1)),
             transport: Transport::default(),
             timeouts: Timeouts::default(),
@@ -141,12 +156,57 @@ impl World {
         world.bootstrapped().await
     }
 
-    /// Upstreams that are given so long.
-    pub(crate) async fn with_patience(configs: Vec<registry::Config>, timeouts: Timeouts, idle: Duration) -> Self {
-        let mut world = Self::prepare(configs).await;
-        world.timeouts = timeouts;
-        world.transport.idle_timeout = idle;
-        world.bootstrapped().await
+    /// The same, where upstreams and readers are given so long.
+    pub(crate) async fn with_patience(mut self, timeouts: Timeouts, idle: Duration) -> Self {
+        self.timeouts = timeouts;
+        self.transport.idle_timeout = idle;
+        self.restart().await;
+        self
+    }
+
+    /// The same over another store.
+    pub(crate) async fn keeping(mut self, keeping: Keeping) -> Self {
+        self.keeping = keeping;
+        self.restart().await;
+        self
+    }
+
+    /// The same on a disk that has no room left.
+    pub(crate) async fn without_room(mut self) -> Self {
+        self.min_free_bytes = u64::MAX;
+        self.restart().await;
+        self
+    }
+
+    /// Starts a stopped gateway again, on a disk that is well and has room.
+    pub(crate) async fn start_again_in_health(&mut self) {
+        self.min_free_bytes = 0;
+        match &self.keeping {
+            Keeping::Brittle(_) => self.keeping = Keeping::Brittle(Breaks::Nowhere),
+            Keeping::Bucket(bucket) => bucket.heal(),
+            Keeping::Directory | Keeping::Signing => {}
+        }
+        self.start_gateway().await;
+    }
+
+    /// Whether a digest is stored and recorded.
+    pub(crate) async fn is_recorded(&self, digest: &str) -> bool {
+        let query = ContentQuery {
+            upstreams: Vec::new(),
+            repository: "any".parse().unwrap(),
+            digest: digest.parse().unwrap(),
+            region: RegionId::default_region(),
+        };
+        self.meta.content(&query, Consistency::Local).await.unwrap().location.is_some()
+    }
+
+    /// Files of the store that are neither its marker nor its lock, and of the spool folder.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let names = |folder: &str| {
+            let entries = std::fs::read_dir(self.folder.path().join(folder)).into_iter().flatten();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        ["blobs/sha256", "blobs/sha512", "spool"].into_iter().flat_map(names).collect()
     }
 
     /// One upstream that is reached so.
@@ -169,12 +229,19 @@ impl World {
 
     async fn start_gateway(&mut self) {
         let telemetry = Telemetry::new().unwrap();
-        let storage = roadstead_storage::config::Config::local(self.folder.path().join("blobs"));
-        let store = roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap().store;
+        let mut storage = roadstead_storage::config::Config::local(self.folder.path().join("blobs"));
+        storage.min_free_bytes = self.min_free_bytes;
+        let directory = async || roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap().store;
+        let store: Arc<dyn BlobStore> = match &self.keeping {
+            Keeping::Directory => directory().await,
+            Keeping::Signing => SigningStore::new(directory().await),
+            Keeping::Brittle(breaks) => BrittleStore::new(directory().await, *breaks),
+            Keeping::Bucket(bucket) => bucket.stack(&storage, &telemetry.meter()).await,
+        };
         let components = Components {
             meta: Arc::clone(&self.meta) as Arc<_>,
             leases: Arc::clone(&self.meta) as Arc<_>,
-            store: if self.signing { SigningStore::new(store) } else { store },
+            store,
             exchange: Arc::new(ReqwestExchange::new(&self.transport).unwrap()),
             clock: Arc::clone(&self.clock) as Arc<_>,
             keyring: Keyring::from_hex(KEY).unwrap(),
@@ -219,14 +286,14 @@ impl World {
 
     /// The same by other rules, over a store that has URLs for its objects.
     pub(crate) async fn redirecting(mut self, redirects: Option<Redirects>) -> Self {
-        (self.redirects, self.signing) = (redirects, true);
+        (self.redirects, self.keeping) = (redirects, Keeping::Signing);
         self.restart().await;
         self
     }
 
     /// The same over a store that has none.
     pub(crate) async fn unsigned(mut self) -> Self {
-        self.signing = false;
+        self.keeping = Keeping::Directory;
         self.restart().await;
         self
     }
@@ -307,16 +374,7 @@ impl World {
 
     /// Waits until a digest is stored and recorded.
     pub(crate) async fn settle(&self, digest: &str) {
-        let query = ContentQuery {
-            upstreams: Vec::new(),
-            repository: "any".parse().unwrap(),
-            digest: digest.parse().unwrap(),
-            region: RegionId::default_region(),
-        };
-        eventually("the digest is recorded", async || {
-            self.meta.content(&query, Consistency::Local).await.unwrap().location.is_some()
-        })
-        .await;
+        eventually("the digest is recorded", async || self.is_recorded(digest).await).await;
     }
 
     /// Waits until what the first upstream said of a tag just now is recorded.

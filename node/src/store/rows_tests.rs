@@ -43,7 +43,8 @@ fn compare(ours: &dyn Rows, theirs: &dyn Rows, prefix: &[u8], after: Option<&[u8
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    // Slow ones: a part of the usual number, however many that is.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(10)))]
 
     #[test]
     fn a_file_and_a_map_answer_alike(

@@ -260,11 +260,45 @@ mod tests {
         assert_eq!(mismatch.actual, Digest::sha256(b"wrong"));
     }
 
+    /// The grammar, read once more and otherwise: one algorithm, one colon, so many of these sixteen characters.
+    fn is_digest(text: &str) -> bool {
+        [("sha256:", 64), ("sha512:", 128)].iter().any(|(start, digits)| {
+            let rest: Vec<char> = text.chars().skip(start.len()).collect();
+            text.starts_with(start)
+                && rest.len() == *digits
+                && rest.iter().all(|digit| "0123456789abcdef".contains(*digit))
+        })
+    }
+
+    /// Digests, and what is nearly one: of another length, case, algorithm, with a foreign character somewhere.
+    fn nearly_a_digest() -> impl Strategy<Value = String> {
+        let algorithm = prop_oneof![4 => "sha(256|512)", 1 => "(SHA256|md5|sha384|sha256:sha256|)"];
+        let length = prop_oneof![Just(64), Just(128), 62_usize..67, 126_usize..131];
+        let digits = length.prop_flat_map(|length| proptest::collection::vec("[0-9a-f]", length));
+        let odd = proptest::option::of((any::<prop::sample::Index>(), "[A-FG-Z+ :.é\\x00]"));
+        (algorithm, digits, odd).prop_map(|(algorithm, mut digits, odd)| {
+            if let Some((at, odd)) = odd {
+                *at.get_mut(&mut digits) = odd;
+            }
+            format!("{algorithm}:{}", digits.concat())
+        })
+    }
+
     proptest! {
         #[test]
-        fn never_panics_and_round_trips(text in ".{0,200}") {
-            if let Ok(digest) = text.parse::<Digest>() {
+        fn a_text_is_a_digest_exactly_where_the_grammar_says_so(text in prop_oneof![nearly_a_digest(), ".{0,200}"]) {
+            let parsed = text.parse::<Digest>();
+            prop_assert_eq!(parsed.is_ok(), is_digest(&text), "{}", text);
+            if let Ok(digest) = parsed {
                 prop_assert_eq!(digest.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn hex_is_read_as_it_is_written(bytes: Vec<u8>, text in "[0-9a-fA-Fg]{0,9}") {
+            prop_assert_eq!(decode_hex(&encode_hex(&bytes)), Some(bytes));
+            if let Some(bytes) = decode_hex(&text) {
+                prop_assert_eq!(encode_hex(&bytes), text);
             }
         }
 

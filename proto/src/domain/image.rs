@@ -194,20 +194,73 @@ mod tests {
         assert_eq!("sha256:00".parse::<Reference>(), Err(NameError::Digest(DigestError::Encoded)));
     }
 
+    /// The grammar of the spec, read from left to right: words, and one separator between two of them.
+    fn is_name(text: &str) -> bool {
+        fn after_word(text: &str) -> Option<&str> {
+            let rest = text.trim_start_matches(|c: char| matches!(c, 'a'..='z' | '0'..='9'));
+            (rest.len() < text.len()).then_some(rest)
+        }
+        let Some(mut rest) = after_word(text) else { return false };
+        while !rest.is_empty() {
+            let dashes = rest.trim_start_matches('-');
+            let separated = ["/", ".", "__", "_"].iter().find_map(|separator| rest.strip_prefix(separator));
+            let separated = separated.unwrap_or(dashes);
+            match after_word(separated) {
+                Some(following) if separated.len() < rest.len() => rest = following,
+                _ => return false,
+            }
+        }
+        text.len() <= 255
+    }
+
+    fn is_tag(text: &str) -> bool {
+        let characters: Vec<char> = text.chars().collect();
+        (1..=128).contains(&characters.len())
+            && !matches!(characters[0], '.' | '-')
+            && characters.iter().all(|c| matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '.' | '-'))
+    }
+
+    /// Names, what is nearly one, names at the limit of their length, and anything.
+    fn nearly_a_name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => "[a-z0-9]{1,5}((\\.|_|__|-{1,3})[a-z0-9]{1,5}){0,2}(/[a-z0-9]{1,5}){0,3}",
+            4 => "[ab0._/-]{0,12}",
+            2 => "[a0]{1,3}[._/A%2f\\\\é\\x00:@ -]{1,3}[a0/]{1,3}",
+            1 => (250_usize..260).prop_map(|length| "a/".repeat(length / 2) + &"b".repeat(1 + length % 2)),
+            1 => "\\PC{0,40}",
+        ]
+    }
+
     proptest! {
         #[test]
-        fn never_panics_and_round_trips(text in "\\PC{0,40}") {
-            if let Ok(name) = text.parse::<RepositoryName>() {
-                prop_assert_eq!(name.to_string(), text.clone());
+        fn a_text_is_a_name_exactly_where_the_grammar_says_so(text in nearly_a_name()) {
+            let parsed = text.parse::<RepositoryName>();
+            prop_assert_eq!(parsed.is_ok(), is_name(&text), "{}", text);
+            if let Ok(name) = parsed {
+                prop_assert_eq!(name.to_string(), text);
             }
-            if let Ok(reference) = text.parse::<Reference>() {
-                prop_assert_eq!(reference.to_string(), text);
+        }
+
+        /// A name below a prefix is a name again, or too long; never one that leads elsewhere.
+        #[test]
+        fn a_name_below_a_prefix_is_a_name(prefix in nearly_a_name(), text in nearly_a_name()) {
+            if let (Ok(prefix), Ok(name)) = (prefix.parse::<RepositoryName>(), text.parse::<RepositoryName>()) {
+                let whole = format!("{prefix}/{name}");
+                let below = name.under(&prefix);
+                prop_assert_eq!(below.as_ref().map(RepositoryName::as_str).ok(), is_name(&whole).then_some(&*whole));
             }
         }
 
         #[test]
-        fn generated_names_parse(name in "[a-z0-9]{1,5}((\\.|_|__|-{1,3})[a-z0-9]{1,5}){0,2}(/[a-z0-9]{1,5}){0,3}") {
-            prop_assert!(name.parse::<RepositoryName>().is_ok());
+        fn a_text_is_a_tag_exactly_where_the_grammar_says_so(
+            text in prop_oneof!["[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}", "[aZ_.:/ é-]{0,8}", "[a.]{126,130}", "\\PC{0,40}"]
+        ) {
+            prop_assert_eq!(text.parse::<Tag>().is_ok(), is_tag(&text), "{}", text);
+            let reference = text.parse::<Reference>();
+            prop_assert!(text.contains(':') || reference.is_ok() == is_tag(&text), "{}", text);
+            if let Ok(reference) = reference {
+                prop_assert_eq!(reference.to_string(), text);
+            }
         }
     }
 }

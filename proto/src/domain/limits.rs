@@ -112,10 +112,15 @@ pub const UPSTREAM_REDIRECTS_MAX: usize = 5;
 pub const TOKEN_ANSWER_MAX_BYTES: usize = 256 * 1024;
 /// Error bodies of upstreams are read this far for their code.
 pub const UPSTREAM_ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
+/// Longest parameter of a challenge that is looked at: a realm is a URL, and no server takes a longer one.
+pub const CHALLENGE_PARAMETER_MAX: usize = 2048;
 /// Lifetime of a token whose answer names none (token spec).
 pub const TOKEN_DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-/// Tokens kept: one per (realm, service, scope, identity).
+/// Challenges kept, one per repository of an upstream; also what is remembered by name of failures, a few hundred bytes each.
 pub const TOKENS_IN_MEMORY: u64 = 10_000;
+/// Memory for tokens, one per (realm, service, scope, identity): 10,000 of 3 KiB. By bytes, for an upstream decides how long
+/// its tokens are, up to [`TOKEN_ANSWER_MAX_BYTES`].
+pub const TOKENS_MEMORY: u64 = 32 * 1024 * 1024;
 /// Attempts in hand to continue one body that broke off. Each starts where the last ended.
 pub const FILL_RESUMES_MAX: u32 = 10;
 /// Bytes that earn one such attempt back: a blob of 2 GB may break off 500 times, a line that drops each connection after a
@@ -166,6 +171,9 @@ pub const STALE_IF_NOT_FOUND: Duration = Duration::from_secs(24 * 3600);
 pub const NOT_HERE_MEMORY: Duration = Duration::from_secs(10);
 /// How long a failed revalidation is remembered, so that a dead upstream costs one short wait, not one per pull.
 pub const FAULT_MEMORY: Duration = Duration::from_secs(5);
+/// Longest `Retry-After` of an upstream that is believed: Docker Hub counts pulls in windows of six hours. Without a bound,
+/// one odd answer would silence an upstream for ever.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// `Retry-After` on 503 and 504 when the upstream named none.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 

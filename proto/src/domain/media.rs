@@ -80,6 +80,8 @@ impl fmt::Debug for MediaType {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -89,6 +91,20 @@ mod tests {
         assert!(media.is_manifest());
         for text in ["", " x/y", "a\r\nb", "x/ÿ", &"a".repeat(256)] {
             assert_eq!(text.parse::<MediaType>(), Err(MediaTypeError), "{text:?}");
+        }
+    }
+
+    proptest! {
+        /// What is kept can stand in a header as it is: no line ends in it, and no byte that a peer may read otherwise.
+        #[test]
+        fn a_media_type_is_one_line_of_ascii(text in "[ -~]{0,20}|[a/;= \\r\\n\\x00\\x7fé]{0,8}|[a ]{253,258}") {
+            let expected = text.is_ascii() && !text.chars().any(char::is_control) && text.trim_start() == text;
+            let parsed = text.parse::<MediaType>();
+            prop_assert_eq!(parsed.is_ok(), expected && (1..=255).contains(&text.len()));
+            if let Ok(media) = parsed {
+                prop_assert_eq!(media.as_str(), &text);
+                prop_assert!(text.starts_with(media.essence()) && !media.essence().contains(';'));
+            }
         }
     }
 }

@@ -15,8 +15,8 @@ use super::time::Timestamp;
 
 /// The address of an upstream.
 ///
-/// `https://host[:port][/base]`: the API is then at `/base/v2/`. A path prefix is kept, one trailing
-/// `/` and a trailing `/v2` are dropped. Where `/v2/` stands inside the path, what follows it prefixes every
+/// `https://host[:port][/base]`: the API is then at `/base/v2/`. A path prefix is kept, trailing
+/// `/` and `/v2` are dropped. Where `/v2/` stands inside the path, what follows it prefixes every
 /// repository name, as Harbor's and Artifactory's proxy projects want it: `https://host/v2/project`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UpstreamUrl {
@@ -95,11 +95,15 @@ impl FromStr for UpstreamUrl {
         if text.len() > limits::UPSTREAM_URL_MAX {
             return Err(UpstreamUrlError::Long);
         }
-        let trimmed = text.strip_suffix('/').unwrap_or(text);
-        let text = trimmed.strip_suffix("/v2").unwrap_or(trimmed);
+        let text = without_api_path(text);
         let mut url = Url::parse(text).map_err(|error| UpstreamUrlError::Syntax(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UpstreamUrlError::Scheme(url.scheme().to_owned()));
+        }
+        // The URL standard mends what follows: the text that is kept and shown would be another than the address.
+        let mended = text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\');
+        if mended || text.split_once("://").is_none_or(|(_, rest)| rest.starts_with('/')) {
+            return Err(UpstreamUrlError::Syntax("it is not written as scheme://host".to_owned()));
         }
         let signed = !url.username().is_empty() || url.password().is_some();
         if signed || url.query().is_some() || url.fragment().is_some() {
@@ -119,6 +123,18 @@ impl FromStr for UpstreamUrl {
         };
         Ok(Self { text: text.to_owned(), url, repository_prefix })
     }
+}
+
+/// Without each `/` and `/v2` at the end of its path. Each, because the text that is left is stored and read again: it must
+/// not lose more the second time.
+fn without_api_path(text: &str) -> &str {
+    let Some(host) = text.find("://").map(|at| at + 3) else { return text };
+    let path = text[host..].find('/').map_or(text.len(), |at| host + at);
+    let mut end = text.len();
+    while let Some(kept) = text[path..end].strip_suffix('/').or_else(|| text[path..end].strip_suffix("/v2")) {
+        end = path + kept.len();
+    }
+    &text[..end]
 }
 
 impl fmt::Display for UpstreamUrl {
@@ -268,6 +284,8 @@ impl UpstreamSettings {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn api(text: &str, path: &str) -> String {
@@ -282,6 +300,10 @@ mod tests {
             ("https://quay.io/v2", "https://quay.io"),
             ("https://quay.io/v2/", "https://quay.io"),
             ("https://host/artifactory/docker/v2/", "https://host/artifactory/docker"),
+            // Once would leave an address that is another one when it is read again.
+            ("https://host/v2/v2", "https://host"),
+            ("https://host//", "https://host"),
+            ("http://v2", "http://v2"),
         ] {
             assert_eq!(text.parse::<UpstreamUrl>().unwrap().as_str(), kept);
         }
@@ -312,8 +334,57 @@ mod tests {
             "https://host?x",
             "https://host#x",
             "https://host/v2/Bad",
+            // All of these the URL standard reads as https://host/v2.
+            "https:host/v2",
+            "https:///host/v2",
+            "https://host\\v2",
+            "https://ho\nst/v2",
+            " https://host/v2",
+            "https://host/v2 ",
         ] {
             assert!(text.parse::<UpstreamUrl>().is_err(), "{text}");
+        }
+    }
+
+    /// Addresses as people write them, with what goes wrong at their ends and inside.
+    fn nearly_an_address() -> impl Strategy<Value = String> {
+        let scheme = prop_oneof![8 => "https?", 1 => "HTTPS", 1 => "(ftp|file|)"];
+        let host = prop_oneof![
+            6 => "[a-z]{1,4}\\.example|v2|docker\\.io|127\\.0\\.0\\.1|\\[::1\\]|Host",
+            1 => "[a-zé@:?#%. \t\n-]{0,6}"
+        ];
+        let rest = prop_oneof![
+            8 => "(:[0-9]{1,5})?(/(v2|base|Bad|a\\.b|v2x|xv2)){0,4}/{0,2}",
+            1 => "[/v2.%\\\\ \n?#@]{0,8}"
+        ];
+        (scheme, "(://|://|://|:|:/)", host, rest)
+            .prop_map(|(scheme, colon, host, rest)| scheme + &colon + &host + &rest)
+    }
+
+    proptest! {
+        /// An address is stored as its text and read back from it: that must be the same address, not another API.
+        #[test]
+        fn an_address_is_read_back_as_it_was(text in prop_oneof![9 => nearly_an_address(), 1 => "\\PC{0,40}".boxed()]) {
+            let Ok(url) = text.parse::<UpstreamUrl>() else { return Ok(()) };
+            let again: UpstreamUrl = url.as_str().parse().expect("what is kept parses");
+            prop_assert_eq!(&url, &again);
+            prop_assert!(!url.as_str().chars().any(|c| c.is_control() || c.is_whitespace()), "{:?}", url);
+            let shown = url.api("a/manifests/b");
+            prop_assert!(shown.username().is_empty() && shown.password().is_none() && shown.query().is_none());
+            prop_assert!(shown.path().ends_with("/v2/a/manifests/b"), "{}", shown);
+            // Every path of the API stays at the origin that credentials are for.
+            prop_assert_eq!(Origin::of(&shown), url.origin());
+        }
+
+        /// A hostless or signed address is none; a repository is asked for by a name of the grammar.
+        #[test]
+        fn a_repository_of_an_address_is_a_name(text in nearly_an_address(), name in "[a-z]{1,3}(/[a-z]{1,3})?") {
+            let Ok(url) = text.parse::<UpstreamUrl>() else { return Ok(()) };
+            let name: RepositoryName = name.parse().expect("a name");
+            if let Ok(below) = url.repository(&name) {
+                prop_assert!(below.as_str().ends_with(name.as_str()));
+                prop_assert_eq!(below.as_str().parse::<RepositoryName>(), Ok(below));
+            }
         }
     }
 

@@ -69,3 +69,7 @@ pub trait Record: Sized {
         Self::from_message(message)
     }
 }
+
+#[cfg(test)]
+#[path = "round_trip_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`suite`] | the promises of [`crate::blob::BlobStore`], one test function each |
 //! | [`faulty`] | an object store that fails as it is told |
+//! | [`brittle`] | a store whose disk fails as it is told |
 //! | [`gate`] | a place where work stops until the test opens it |
 //! | [`signing`] | a store that has URLs for its objects |
 //! | [`counting`] | counts calls per digest |
@@ -11,6 +12,7 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failed unwrap is a failed test")]
 
+pub mod brittle;
 pub mod counting;
 pub mod faulty;
 pub mod gate;

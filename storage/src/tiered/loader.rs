@@ -149,7 +149,8 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        // Slow ones: a part of the usual number, however many that is.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(4)))]
 
         /// Whatever a slow tier makes of its items, a chunk is a list of blocks.
         #[test]

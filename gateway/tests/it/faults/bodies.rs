@@ -25,15 +25,6 @@ async fn a_wrong_body_never_ends_cleanly_and_is_not_stored() {
     assert!(world.metrics().await.contains("outcome=\"corrupt\""));
 }
 
-/// Files of the store that are neither its marker nor its lock, and of the spool folder.
-fn files(world: &World) -> Vec<String> {
-    let names = |folder: &str| {
-        let entries = std::fs::read_dir(world.folder.path().join(folder)).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
-    };
-    ["blobs/sha256", "blobs/sha512", "spool"].into_iter().flat_map(names).collect()
-}
-
 #[tokio::test]
 async fn a_large_body_is_in_one_file_from_its_first_batch_on() {
     let world = World::start().await;
@@ -49,13 +40,13 @@ async fn a_large_body_is_in_one_file_from_its_first_batch_on() {
     while came < 7_000_000 {
         came += begun.chunk().await.unwrap().unwrap().len();
     }
-    let under_way = files(&world);
+    let under_way = world.files();
     assert_eq!(under_way.len(), 1, "{under_way:?}");
     assert!(under_way[0].starts_with(hex) && under_way[0].ends_with("#0"), "{under_way:?}");
     world.upstream().release();
     assert_eq!(roadstead_loadtest::content::digest_of(&read(body).await.unwrap()), layer);
     world.settle(layer).await;
-    let mut stored = files(&world);
+    let mut stored = world.files();
     stored.sort();
     assert_eq!(stored.len(), 2, "the object and its checksums: {stored:?}");
     assert!(stored[1] == format!("{}.crc", stored[0]), "{stored:?}");
@@ -78,7 +69,7 @@ async fn a_large_body_that_fails_leaves_no_file() {
         assert!(read(response).await.is_err(), "{faults:?}");
         // The drain waits for the download's own end.
         world.stop().await;
-        assert!(files(&world).is_empty(), "{faults:?}: {:?}", files(&world));
+        assert!(world.files().is_empty(), "{faults:?}: {:?}", world.files());
     }
 }
 
@@ -208,7 +199,7 @@ const IMPATIENT: Duration = Duration::from_millis(300);
 #[tokio::test]
 async fn silence_is_bounded_before_an_answer_and_inside_a_body() {
     let timeouts = Timeouts { answer: IMPATIENT, ..Timeouts::default() };
-    let world = World::with_patience(vec![registry::Config::default()], timeouts, IMPATIENT).await;
+    let world = World::start().await.with_patience(timeouts, IMPATIENT).await;
     let image = Image::builder(11).layers(&[3_000_000]).build();
     world.upstream().push("a", "x", &image);
     let layer = image.layers()[0].digest();

@@ -1,0 +1,346 @@
+//! Every stored value is read back as it was, and bytes of somebody else's making are an error, never a panic.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::digest::{Algorithm, Digest};
+use crate::domain::entry::{BlobLocation, ContentKind, Descriptor, EntryRef, ObjectKey, Right, Route, TagEntry};
+use crate::domain::entry::{Touch, Usage};
+use crate::domain::epoch::{Epoch, Revision};
+use crate::domain::image::Reference;
+use crate::domain::lease::{
+    AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
+};
+use crate::domain::media::MediaType;
+use crate::domain::principal::{Role, Token, TokenHash};
+use crate::domain::registry::{Group, GroupId, Link, LinkId, RegionId, Registry, RegistryId, TokenId, UpstreamId};
+use crate::domain::secret::SealedSecret;
+use crate::domain::time::Timestamp;
+use crate::domain::upstream::{CredentialId, Credentials, OnError, OnNotFound, Origin, SourceId};
+use crate::domain::upstream::{Upstream, UpstreamSettings};
+use crate::state::command::{Bootstrap, Command, Proposal, PutToken};
+use crate::state::rows::{Counters, Delivery, Lease, Purge, Session};
+
+fn digest() -> impl Strategy<Value = Digest> {
+    (any::<bool>(), any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(long, a, b)| match long {
+        false => Digest::Sha256(a),
+        true => Digest::from_hash(Algorithm::Sha512, &[a, b].concat()).expect("64 bytes"),
+    })
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    any::<u64>().prop_map(Timestamp)
+}
+
+fn kind() -> impl Strategy<Value = ContentKind> {
+    prop_oneof![Just(ContentKind::Blob), Just(ContentKind::Manifest)]
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Reader), Just(Role::Maintainer), Just(Role::Admin)]
+}
+
+fn media() -> impl Strategy<Value = MediaType> {
+    "[!-~][ -~]{0,30}".prop_map(|text| text.parse().expect("a media type"))
+}
+
+fn region() -> impl Strategy<Value = RegionId> {
+    "[a-z0-9-]{1,63}".prop_map(|text| text.parse().expect("a region"))
+}
+
+fn object() -> impl Strategy<Value = ObjectKey> {
+    (digest(), any::<u64>()).prop_map(|(digest, token)| ObjectKey { digest, token: FencingToken(token) })
+}
+
+fn entry() -> impl Strategy<Value = EntryRef> {
+    let reference = prop_oneof![
+        "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,10}".prop_map(|tag| Reference::Tag(tag.parse().expect("a tag"))),
+        digest().prop_map(Reference::Digest),
+    ];
+    (any::<u64>(), "[a-z0-9]{1,4}(/[a-z0-9]{1,4}){0,2}", reference).prop_map(|(upstream, name, reference)| EntryRef {
+        upstream: UpstreamId(upstream),
+        repository: name.parse().expect("a name"),
+        reference,
+    })
+}
+
+fn lease_key() -> impl Strategy<Value = LeaseKey> {
+    let fill = (region(), ".{0,20}", any::<[u8; 16]>(), digest()).prop_map(|(region, origin, credential, digest)| {
+        let source = SourceId { origin: Origin::from_stored(origin), credential: CredentialId(credential) };
+        LeaseKey::Fill { region, source, digest }
+    });
+    prop_oneof![fill, entry().prop_map(LeaseKey::Manifest)]
+}
+
+fn descriptor() -> impl Strategy<Value = Descriptor> {
+    (digest(), any::<u64>(), media(), kind()).prop_map(|(digest, size, media_type, kind)| Descriptor {
+        digest,
+        size,
+        media_type,
+        kind,
+    })
+}
+
+fn sealed() -> impl Strategy<Value = SealedSecret> {
+    (any::<[u8; 8]>(), any::<[u8; 12]>(), any::<Vec<u8>>()).prop_map(|(key_id, nonce, ciphertext)| SealedSecret {
+        key_id,
+        nonce,
+        ciphertext,
+    })
+}
+
+fn credentials() -> impl Strategy<Value = Credentials> {
+    (".{0,9}", sealed(), any::<[u8; 16]>()).prop_map(|(username, password, id)| Credentials {
+        username,
+        password,
+        id: CredentialId(id),
+    })
+}
+
+fn settings() -> impl Strategy<Value = UpstreamSettings> {
+    let url = "https?://[a-z]{1,5}(:[1-9][0-9]{0,3})?(/[a-z]{1,4}){0,2}(/v2/[a-z]{1,4}){0,2}/?";
+    let choices = (any::<bool>(), any::<bool>());
+    (url, ".{0,9}", option::of(".{0,9}"), option::of(credentials()), any::<(u64, u64)>(), choices).prop_map(
+        |(url, name, description, credentials, (validity, stale), (gone, next))| UpstreamSettings {
+            url: url.parse().expect("an address"),
+            name,
+            description,
+            credentials,
+            validity: Duration::from_millis(validity),
+            stale_if_error: Duration::from_millis(stale),
+            on_not_found: if gone { OnNotFound::Gone } else { OnNotFound::Stale },
+            on_error: if next { OnError::Next } else { OnError::Stop },
+        },
+    )
+}
+
+fn delivered() -> impl Strategy<Value = Delivered> {
+    let sha1 = option::of(any::<[u8; 20]>());
+    let more = (kind(), sha1, vec(descriptor(), 0..4), option::of(any::<u64>()));
+    (object(), region(), any::<u64>(), media(), more).prop_map(
+        |(object, region, size, media_type, (kind, sha1, children, replaces))| Delivered {
+            object,
+            region,
+            size,
+            media_type,
+            kind,
+            sha1,
+            children,
+            replaces: replaces.map(FencingToken),
+        },
+    )
+}
+
+fn verdict() -> impl Strategy<Value = TagVerdict> {
+    // Registries count from 1.
+    let registry = option::of(1..u64::MAX);
+    let names = (digest(), option::of(".{0,9}"), registry, vec(any::<u64>(), 0..4), any::<u64>()).prop_map(
+        |(digest, upstream_etag, registry, not_here, routing)| TagVerdict::Names {
+            digest,
+            upstream_etag,
+            registry: registry.map(RegistryId),
+            not_here: not_here.into_iter().map(UpstreamId).collect(),
+            routing: Revision(routing),
+        },
+    );
+    prop_oneof![names, Just(TagVerdict::Gone)]
+}
+
+fn put_token() -> impl Strategy<Value = PutToken> {
+    (".{0,9}", any::<[u8; 32]>(), any::<u64>(), role(), option::of(time())).prop_map(
+        |(name, hash, group, role, expires_at)| PutToken {
+            name,
+            hash: TokenHash(hash),
+            group: GroupId(group),
+            role,
+            expires_at,
+        },
+    )
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let bootstrap = (".{0,9}", ".{0,9}", vec(settings(), 0..3)).prop_map(|(group_path, registry_name, upstreams)| {
+        Command::Bootstrap(Bootstrap { group_path, registry_name, upstreams })
+    });
+    let update =
+        (any::<u64>(), settings()).prop_map(|(id, settings)| Command::UpdateUpstream { id: UpstreamId(id), settings });
+    let open = (".{0,9}", region(), ".{0,9}").prop_map(|(gateway, region, address)| Command::OpenSession {
+        gateway: GatewayId(gateway),
+        region,
+        address,
+    });
+    let acquire = (any::<(u64, u64)>(), lease_key(), entry(), region(), option::of(any::<u64>())).prop_map(
+        |((session, epoch), key, entry, region, distrusts)| {
+            let (session, upstream_epoch) = (SessionId(session), Epoch(epoch));
+            let distrusts = distrusts.map(FencingToken);
+            Command::Acquire(AcquireRequest { session, key, entry, upstream_epoch, region, distrusts })
+        },
+    );
+    let release =
+        (lease_key(), any::<u64>()).prop_map(|(key, token)| Command::Release { key, token: FencingToken(token) });
+    let result = (option::of(delivered()), option::of(verdict()));
+    let complete = (lease_key(), any::<(u64, u64)>(), entry(), result).prop_map(
+        |(key, (token, began), entry, (delivered, tag))| {
+            let (token, began) = (FencingToken(token), Revision(began));
+            Command::Complete(Completion { key, token, began, entry, delivered, tag })
+        },
+    );
+    let earn = (entry(), any::<(u64, u64)>(), region(), media(), kind()).prop_map(
+        |(entry, (epoch, began), region, media_type, kind)| {
+            let (upstream_epoch, began) = (Epoch(epoch), Revision(began));
+            Command::EarnRight(EarnedByHead { entry, upstream_epoch, began, region, media_type, kind })
+        },
+    );
+    let touch = (entry(), any::<u64>(), time()).prop_map(|(entry, downloads, downloaded_at)| Touch {
+        entry,
+        downloads,
+        downloaded_at,
+    });
+    prop_oneof![
+        bootstrap,
+        update,
+        any::<u64>().prop_map(|id| Command::PurgeUpstream(UpstreamId(id))),
+        entry().prop_map(Command::PurgeEntry),
+        put_token().prop_map(Command::PutToken),
+        open,
+        vec(any::<u64>().prop_map(SessionId), 0..4).prop_map(Command::EndSessions),
+        acquire,
+        release,
+        complete,
+        earn,
+        vec(touch, 0..4).prop_map(Command::RecordUsage),
+    ]
+}
+
+#[track_caller]
+fn read_back<R: Record + PartialEq + std::fmt::Debug>(value: &R) {
+    assert_eq!(R::decode(&value.encode()).as_ref(), Ok(value));
+}
+
+/// Whatever the bytes are, an answer; and what was understood is understood alike once more.
+#[track_caller]
+fn survives<R: Record + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+    if let Ok(value) = R::decode(bytes) {
+        read_back(&value);
+    }
+}
+
+/// Every record there is.
+#[track_caller]
+fn all_survive(bytes: &[u8]) {
+    survives::<Counters>(bytes);
+    survives::<Group>(bytes);
+    survives::<Registry>(bytes);
+    survives::<Link>(bytes);
+    survives::<SealedSecret>(bytes);
+    survives::<Credentials>(bytes);
+    survives::<UpstreamSettings>(bytes);
+    survives::<Upstream>(bytes);
+    survives::<Token>(bytes);
+    survives::<BlobLocation>(bytes);
+    survives::<Right>(bytes);
+    survives::<TagEntry>(bytes);
+    survives::<Route>(bytes);
+    survives::<Descriptor>(bytes);
+    survives::<Usage>(bytes);
+    survives::<Purge>(bytes);
+    survives::<Delivery>(bytes);
+    survives::<Session>(bytes);
+    survives::<Lease>(bytes);
+    survives::<Proposal>(bytes);
+}
+
+proptest! {
+    #[test]
+    fn a_command_is_read_back_as_it_was(at in time(), command in command()) {
+        read_back(&Proposal { at, command });
+    }
+
+    #[test]
+    fn configuration_is_read_back_as_it_was(
+        settings in settings(),
+        token in put_token(),
+        numbers in any::<(u64, u64, u64, u64, u64, u32, bool)>(),
+        texts in (".{0,9}", option::of(".{0,9}")),
+        at in (time(), time()),
+    ) {
+        let (a, b, c, d, e, position, anonymous_pull) = numbers;
+        let ((name, description), (created_at, updated_at)) = (texts, at);
+        read_back(&Group { id: GroupId(a), path: name.clone(), created_at });
+        read_back(&Link { id: LinkId(a), registry: RegistryId(b), upstream: UpstreamId(c), position });
+        let (id, group, routing) = (RegistryId(a), GroupId(b), Revision(c));
+        read_back(&Registry { id, group, name, description, anonymous_pull, routing, created_at, updated_at });
+        read_back(&Upstream { id: UpstreamId(a), group, settings, epoch: Epoch(d), created_at, updated_at });
+        let PutToken { name, hash, group, role, expires_at } = token;
+        read_back(&Token { id: TokenId(a), name, hash, group, role, created_at, expires_at });
+        read_back(&Counters {
+            now: created_at,
+            last_group: a,
+            last_registry: b,
+            last_upstream: c,
+            last_link: d,
+            last_token: e,
+            configuration: Revision(position.into()),
+        });
+    }
+
+    #[test]
+    fn entries_are_read_back_as_they_were(
+        key in object(),
+        descriptor in descriptor(),
+        numbers in any::<(u64, u64, u64, u64)>(),
+        sha1 in option::of(any::<[u8; 20]>()),
+        etag in option::of(".{0,9}"),
+        gone_since in option::of(time()),
+        not_here in vec(any::<u64>(), 0..4),
+        region in region(),
+    ) {
+        let (size, a, b, c) = numbers;
+        let (created_at, updated_at, upstream_epoch) = (Timestamp(a), Timestamp(b), Epoch(c));
+        read_back(&BlobLocation { key, size, stored_at: created_at });
+        let Descriptor { digest, media_type, kind, .. } = descriptor.clone();
+        read_back(&descriptor);
+        read_back(&Right { size, media_type, kind, sha1, created_at, upstream_epoch });
+        let (checked_at, upstream_etag) = (Timestamp(size), etag.clone());
+        read_back(&TagEntry { digest, checked_at, created_at, updated_at, upstream_etag, gone_since, upstream_epoch });
+        let not_here = not_here.into_iter().map(UpstreamId).collect();
+        read_back(&Route { upstream: UpstreamId(a), not_here, routing: Revision(b) });
+        read_back(&Usage { downloads: size, downloaded_at: created_at });
+        read_back(&Purge { epoch: upstream_epoch, at: created_at });
+        read_back(&Delivery { at: created_at });
+        let gateway = etag.unwrap_or_default();
+        read_back(&Session { address: gateway.clone(), gateway, region, opened_at: created_at });
+        read_back(&Lease { session: SessionId(a), token: FencingToken(b), acquired_at: updated_at });
+    }
+
+    #[test]
+    fn any_bytes_have_an_answer(bytes in vec(any::<u8>(), 0..200)) {
+        all_survive(&bytes);
+    }
+
+    /// A command with bytes changed, lost or doubled is nearly right, which random bytes never are.
+    #[test]
+    fn damaged_bytes_have_an_answer(
+        command in command(),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..3), 1..4),
+    ) {
+        let mut bytes = Proposal { at: Timestamp(1), command }.encode();
+        for (at, byte, how) in damage {
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 if bytes.len() > 1 => { bytes.remove(at); }
+                _ => bytes.insert(at, byte),
+            }
+        }
+        all_survive(&bytes);
+        // What is nested in it is nearly right as another record.
+        for start in [2, 4, 6, 8, 10, 12] {
+            all_survive(bytes.get(start..).unwrap_or_default());
+        }
+    }
+}
