@@ -84,7 +84,7 @@ pub async fn play(setup: &Setup, scenario: &Scenario, folder: &Path) -> Result<O
     pull_all(&puller, &mut observed).await;
     observed.asked_again = self::asked(&gateway, &http).await? - asked;
     observed.pages = upstream.diary();
-    observed.gateway = look(&mut gateway, &http, before, scenario.seed % LINGER_EVERY == 0).await?;
+    observed.gateway = look(&mut gateway, &http, before, scenario.seed.is_multiple_of(LINGER_EVERY)).await?;
     Ok(observed)
 }
 
