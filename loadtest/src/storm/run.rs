@@ -79,7 +79,7 @@ pub async fn play(setup: &Setup, scenario: &Scenario, folder: &Path) -> Result<O
     recover(&puller, &mut observed).await;
     settle(&gateway, &http).await?;
     // For good: what was pulled once has to be there from now on. It also ends the connections that are kept for later.
-    upstream.stop().await?;
+    go_away(&upstream).await?;
     let asked = asked(&gateway, &http).await?;
     pull_all(&puller, &mut observed).await;
     observed.asked_again = self::asked(&gateway, &http).await? - asked;
@@ -131,10 +131,21 @@ async fn happen(upstream: Arc<Upstream>, events: Vec<Event>) {
             Happening::RevokeTokens => upstream.revoke_tokens(),
             Happening::ExpireRedirects => upstream.expire_redirects(),
             Happening::Outage(millis) => {
-                upstream.stop().await.expect("the port stays ours");
+                go_away(&upstream).await.expect("the port is given back soon");
                 tokio::time::sleep(Duration::from_millis(millis)).await;
-                upstream.resume().await.expect("the port stays ours");
+                upstream.resume().await.expect("the port is ours");
             }
+        }
+    }
+}
+
+/// Stops the upstream. Its port is free for a moment before it is ours again, and another scenario may take it meanwhile.
+async fn go_away(upstream: &Upstream) -> std::io::Result<()> {
+    let until = Instant::now() + SETTLING;
+    loop {
+        match upstream.stop().await {
+            Err(_) if Instant::now() < until => tokio::time::sleep(GLANCE).await,
+            stopped => return stopped,
         }
     }
 }
