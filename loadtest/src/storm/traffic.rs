@@ -109,8 +109,16 @@ fn toll(page: &Page, size: u64, outage: bool) -> Toll {
     if !is_served(page) {
         // A download that has begun, and then it is said that there is no such blob, or another thing comes.
         let gone = from > 0 && matches!(page.status, Some(200 | 401 | 403 | 404)) && page.met.iter().any(breaks);
-        let bytes = if gone { from } else { 0 };
-        return Toll { bytes, anew: gone, breaks: page.met.iter().any(breaks) };
+        // What is no blob is taken for one until the verdict; what comes after it is in vain.
+        let poisoned = page.status == Some(200) && page.met.contains(&Effect::Garbage);
+        let bytes = if poisoned {
+            size
+        } else if gone {
+            from
+        } else {
+            0
+        };
+        return Toll { bytes, anew: gone || poisoned, breaks: page.met.iter().any(breaks) };
     }
     let mut toll = Toll::default();
     if page.part.start < from {
