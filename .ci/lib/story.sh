@@ -76,6 +76,46 @@ pull_everything() { # CLIENT ADDRESS-FOR-TAGS ADDRESS-FOR-DIGESTS
     done
 }
 
+# The image that is pulled once, and then without its upstream for ever: of several platforms, by a tag and by a digest.
+lasting=library/multi:1
+
+by_tag_and_by_digest() { # CLIENT ADDRESS
+    check "$2/$(short "$lasting") by tag" agree "$1" "$lasting" "$2/$lasting"
+    check "$2/$(short "$lasting") by digest" agree "$1" "$lasting" "$2/$(by_digest "$lasting")"
+}
+
+# The gateway serves the tag although it can no longer ask whether it still holds: its validity is over.
+is_stale() {
+    curl -fsS -I "http://$gateway/v2/virtual_registries/container/1/${lasting%:*}/manifests/${lasting##*:}" |
+        grep -qi '^cache-status: .*ttl=-'
+}
+
+# The upstream never comes back: the tag runs out of its validity, the gateway starts again, and the client, whose own store
+# is empty before each pull, gets the image by tag and by digest.
+gone_for_good() { # CLIENT
+    local addresses
+    read -ra addresses <<<"$(addresses_of "$1")"
+    rm -rf "$work/data"
+
+    section "$1: pulled once, then the upstream is gone for good"
+    start_roadstead "$work/data" "$gateway" --cache-validity 1s
+    # Once, by its tag: that has to do for its digest too.
+    check "${addresses[0]}/$(short "$lasting") by tag, once" agree "$1" "$lasting" "${addresses[0]}/$lasting"
+    stop registry || true
+    check "the upstream is gone" bash -c "! curl -s http://$registry/v2/"
+    check "the validity of the tag is over" until_ready roadstead is_stale
+    by_tag_and_by_digest "$1" "${addresses[0]}"
+
+    section "$1: the upstream is gone for good, and roadstead starts again"
+    check "roadstead ends in good order" stop roadstead
+    start_roadstead "$work/data" "$gateway" --cache-validity 1s
+    check "the validity of the tag is over" until_ready roadstead is_stale
+    by_tag_and_by_digest "$1" "${addresses[0]}"
+    by_tag_and_by_digest "$1" "${addresses[-1]}"
+    check "roadstead ends in good order" stop roadstead
+    start_registry
+}
+
 # The client meets an empty cache of its own, so that nothing is there that it has not asked for itself.
 story() { # CLIENT
     local before

@@ -13,6 +13,7 @@
 //! | `measure/` | the load generator of the benchmark |
 //! | `puller/` | pulls as containerd does |
 //! | `registry/` | the server: catalog, routes, tokens, faults, counters |
+//! | `storm/` | random fault scenarios by seed, played against a gateway and judged |
 
 pub mod content;
 mod form;
@@ -21,3 +22,4 @@ pub mod index;
 pub mod measure;
 pub mod puller;
 pub mod registry;
+pub mod storm;

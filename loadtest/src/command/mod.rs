@@ -5,6 +5,7 @@ mod measure;
 mod run;
 mod run_report;
 mod size;
+mod storm;
 mod upstream;
 
 /// Exit code for bad usage, as of `sysexits.h`.
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Run(run::Args),
     /// Load a server with as many requests as it answers, and print rates, latencies and what it cost the server.
     Measure(measure::Args),
+    /// Play random fault scenarios by seed against a gateway, and judge what came of them.
+    Storm(storm::Args),
 }
 
 impl Command {
@@ -31,6 +34,7 @@ impl Command {
             Command::Herd(args) => herd::run(args),
             Command::Run(args) => run::run(args),
             Command::Measure(args) => measure::run(args),
+            Command::Storm(args) => storm::run(args),
         }
     }
 }

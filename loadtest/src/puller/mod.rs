@@ -23,6 +23,7 @@ pub use journal::{Journal, Kind, Record, Totals};
 pub use manifest::{ManifestError, Platform};
 pub use name::{ImageName, NameError};
 pub use session::{Options, Session};
+pub(crate) use session::{accept, reason};
 
 /// Why a pull failed.
 #[derive(Debug, thiserror::Error)]

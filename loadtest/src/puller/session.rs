@@ -141,12 +141,12 @@ impl Session {
 }
 
 /// All kinds of manifests, as containerd asks for them.
-pub(super) fn accept() -> String {
+pub(crate) fn accept() -> String {
     [Form::Docker.manifest(), Form::Docker.index(), Form::Oci.manifest(), Form::Oci.index(), "*/*"].join(", ")
 }
 
 /// What went wrong, down to the cause, without the address: reasons are counted.
-pub(super) fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -1,11 +1,13 @@
 //! What was asked of an upstream: the numbers that tests are about.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::diary::{End, Entry};
 use super::route::Origin;
 
 /// What kind of request it is.
@@ -286,7 +288,7 @@ impl Tally {
             let peak = counters.peak_in_flight.entry(kind).or_default();
             *peak = (*peak).max(*now);
         });
-        Visit { tally: self.clone(), kind, open: true }
+        Visit { tally: self.clone(), kind, open: true, entry: Entry::default() }
     }
 }
 
@@ -296,14 +298,27 @@ pub(super) struct Visit {
     tally: Tally,
     kind: Kind,
     open: bool,
+    entry: Entry,
 }
 
 impl Visit {
+    /// From now on it is written down there.
+    pub(super) fn write_to(&mut self, entry: Entry) {
+        self.entry = entry;
+    }
+
+    /// The part of a manifest or blob that the answer is to bring.
+    pub(super) fn brings(&self, part: &Range<u64>) {
+        self.entry.write(|page| page.part = part.clone());
+    }
+
     pub(super) fn answered(&self, status: u16) {
+        self.entry.write(|page| page.status = Some(status));
         self.tally.counters.send_modify(|counters| *counters.statuses.entry(status).or_default() += 1);
     }
 
     pub(super) fn sent(&self, digest: &str, bytes: u64) {
+        self.entry.write(|page| page.sent += bytes);
         self.tally.counters.send_modify(|counters| match counters.bytes.get_mut(digest) {
             Some(sum) => *sum += bytes,
             None => drop(counters.bytes.insert(digest.to_owned(), bytes)),
@@ -319,6 +334,7 @@ impl Visit {
         if !std::mem::replace(&mut self.open, false) {
             return;
         }
+        self.entry.write(|page| page.end = if aborted { End::CutOff } else { End::Whole });
         self.tally.counters.send_modify(|counters| {
             if let Some(now) = counters.in_flight.get_mut(&self.kind) {
                 *now = now.saturating_sub(1);

@@ -16,6 +16,7 @@
 //! | `distort.rs` | what they make of the head of an answer; pure |
 //! | `expiry.rs` | what stops being worth anything while a body is on its way |
 //! | `counters.rs` | [`Counters`]: what was asked, how often, how many bytes left |
+//! | `diary.rs` | [`Page`]: the same, request by request |
 //! | `catalog.rs` | repositories: tags, manifests, blobs |
 //! | `route.rs` | method and path → what is asked; pure |
 //! | `serve.rs` | one request from arrival to answer |
@@ -41,6 +42,7 @@ mod change;
 mod config;
 mod control;
 mod counters;
+mod diary;
 mod distort;
 mod expiry;
 mod fault;
@@ -67,6 +69,7 @@ pub use change::{BadChange, Change, Down, Made, MadeBlob, Recipe, Removal, Retag
 pub use config::{Auth, Bandwidth, Config, Credentials, Redirect, TokenAuth, TokenField, TokenRefusal};
 pub use control::Refused;
 pub use counters::{Counters, Kind, Protocol, Seen};
+pub use diary::{End, Page};
 pub use fault::{Effect, Fault};
 pub use profile::{Profile, UnknownProfile};
 pub use rate::{Counted, RateLimit, RateState};

@@ -53,10 +53,13 @@ pub(super) struct Plan {
     pub(super) wrong_digest: bool,
     pub(super) etag: Etag,
     pub(super) cold_head: bool,
+    /// All that was met, for the diary.
+    pub(super) met: Vec<Effect>,
 }
 
 impl Plan {
     fn add(&mut self, effect: &Effect) {
+        self.met.push(effect.clone());
         match effect {
             Effect::Latency { millis } => first(&mut self.latency, Duration::from_millis(*millis)),
             Effect::Hold => self.hold = true,

@@ -18,6 +18,7 @@ use super::blob::Elsewhere;
 use super::body::{self, Body, Sending};
 use super::catalog::{Catalog, Repository};
 use super::counters::{Tally, Visit};
+use super::diary::{Diary, End, Page};
 use super::distort::distort;
 use super::expiry::Expiry;
 use super::pace::{Line, Narrow};
@@ -45,6 +46,7 @@ pub(super) struct Server {
     pub(super) project: Option<String>,
     pub(super) untyped_manifests: bool,
     pub(super) tally: Tally,
+    pub(super) diary: Diary,
     pub(super) tokens: Arc<TokenBook>,
     pub(super) line: Arc<Line>,
     pub(super) releases: watch::Sender<u64>,
@@ -69,6 +71,7 @@ impl Server {
             project: config.project.clone(),
             untyped_manifests: config.untyped_manifests,
             tally: Tally::new(),
+            diary: Diary::default(),
             tokens: Arc::default(),
             line: Arc::new(line),
             releases: watch::Sender::new(0),
@@ -92,11 +95,12 @@ impl Server {
         let route = Route::parse(origin, &head.method, head.uri.path(), realm);
         let asked_token = token::Asked::parse(form.or(head.uri.query()).unwrap_or_default());
         let key = if route == Route::Token { asked_token.key() } else { route.key() };
-        let visit = self.tally.arrive(route.kind(), protocol_of(head), key, seen(head));
+        let mut visit = self.tally.arrive(route.kind(), protocol_of(head), key, seen(head));
         let mut plan = Plan::default();
         for board in [&self.faults, &self.quirks] {
             board.add_to(&mut plan, route.kind(), route.repository(), route.reference());
         }
+        visit.write_to(self.diary.open(|| page(&route, head, &plan)));
         self.delay(&plan).await;
         if plan.disconnect {
             connection.reset_now();
@@ -224,6 +228,9 @@ impl Server {
         mut visit: Visit,
     ) -> Response<Body> {
         visit.answered(answer.status.as_u16());
+        if answer.counted_as.is_some() {
+            visit.brings(&answer.range);
+        }
         let bodiless = answer.status == StatusCode::NOT_MODIFIED;
         distort(&mut answer, &plan, bodiless);
         let body = if route.is_head() || bodiless {
@@ -279,6 +286,20 @@ impl Server {
                 answer
             }
         }
+    }
+}
+
+fn page(route: &Route, head: &Parts, plan: &Plan) -> Page {
+    Page {
+        kind: route.kind(),
+        repository: route.repository().map(str::to_owned),
+        reference: route.reference().map(str::to_owned),
+        range: head.headers.get(RANGE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        met: plan.met.clone(),
+        status: None,
+        part: 0..0,
+        sent: 0,
+        end: End::Open,
     }
 }
 

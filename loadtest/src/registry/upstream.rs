@@ -14,8 +14,8 @@ use super::listener::Port;
 use super::route::Origin;
 use super::serve::Server;
 use super::{
-    Auth, Bandwidth, Change, Config, Counters, Fault, Made, RateLimit, RateState, Recipe, Redirect, Refused, Scenario,
-    Step,
+    Auth, Bandwidth, Change, Config, Counters, Fault, Made, Page, RateLimit, RateState, Recipe, Redirect, Refused,
+    Scenario, Step,
 };
 use crate::index::Bundle;
 
@@ -150,6 +150,16 @@ impl Upstream {
     /// All counters back to zero, save for what is in flight.
     pub fn reset_counters(&self) {
         self.server.tally.reset();
+    }
+
+    /// From now on every request is written down.
+    pub fn keep_diary(&self) {
+        self.server.diary.begin();
+    }
+
+    /// What was written down since [`keep_diary`](Self::keep_diary), in the order in which the requests came.
+    pub fn diary(&self) -> Vec<Page> {
+        self.server.diary.pages()
     }
 
     /// Waits until the counters are as wanted, and returns them.
