@@ -200,8 +200,18 @@ impl Catalog {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<LookedUp, MetaError> {
+        self.look_up_among(&registry.upstreams, repository, digest).await
+    }
+
+    /// The same for some upstreams, in their order.
+    pub async fn look_up_among(
+        &self,
+        views: &[Arc<UpstreamView>],
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<LookedUp, MetaError> {
         let query = ContentQuery {
-            upstreams: registry.upstreams.iter().map(|view| view.upstream.id).collect(),
+            upstreams: views.iter().map(|view| view.upstream.id).collect(),
             repository: repository.clone(),
             digest: *digest,
             region: self.region.clone(),
@@ -212,7 +222,7 @@ impl Catalog {
         let stored_size = found.location.map(|location| location.size);
         let mut looked_up = LookedUp { revision: found.revision, damaged, stored_size, ..LookedUp::default() };
         for at in found.upstreams {
-            let Some(view) = registry.upstream(at.upstream) else { continue };
+            let Some(view) = views.iter().find(|view| view.upstream.id == at.upstream) else { continue };
             if let (Some(right), Some(location)) = (at.right, found.location)
                 && right.upstream_epoch == view.upstream.epoch
                 && damaged.is_none()

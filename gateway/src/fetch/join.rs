@@ -51,8 +51,11 @@ impl Blobs {
         let Wanted { view, repository, digest, lost, .. } = wanted;
         if lost.is_none() && looked_up.delivered.contains(&view.upstream.id) {
             match self.earn_by_head(&wanted, looked_up).await? {
-                Answer::Here(Some(source)) => return Ok(Answer::Here(source)),
-                Answer::Here(None) => {}
+                Answer::Here(known) => {
+                    if let Some(source) = known.and_then(|known| stored(view, &known)) {
+                        return Ok(Answer::Here(source));
+                    }
+                }
                 Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
             }
         }

@@ -16,9 +16,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::blobs::{Blobs, FillKey};
-use super::error::FillFailure;
+use super::error::{FetchError, FillFailure};
 use super::fill::{Fill, Phase, Reach};
 use super::intake::Taken;
+use super::join::Wanted;
 use super::pump::Pump;
 use super::record::Content;
 use crate::catalog::Known;
@@ -71,8 +72,13 @@ impl Lead {
         let _turn = self.finish.blobs.turns.take().await;
         let held = match self.lease().await {
             Ok(held) => held,
-            Err(phase) => return fill.enter(phase),
+            Err(phase) => return self.found(phase).await,
         };
+        if held.is_some()
+            && let Some(phase) = self.delivered_meanwhile().await
+        {
+            return self.found(phase).await;
+        }
         let tools = &self.finish.blobs.tools;
         let pump = Pump {
             client: &tools.client,
@@ -137,6 +143,39 @@ impl Lead {
                 tools.catalog.learn(&self.view, &self.repository, &self.digest, known);
                 self.finish.blobs.earn_admitted(fill).await;
             }
+        }
+    }
+
+    /// There is nothing to download.
+    async fn found(&self, phase: Phase) {
+        let fill = &self.finish.fill;
+        let is_stored = matches!(phase, Phase::Stored(_));
+        fill.enter(phase);
+        if is_stored {
+            self.finish.blobs.earn_admitted(fill).await;
+        }
+    }
+
+    /// Another download may have delivered the same to another repository between the look at the metadata and the lease:
+    /// then a HEAD does.
+    async fn delivered_meanwhile(&self) -> Option<Phase> {
+        let blobs = &self.finish.blobs;
+        let (view, repository, digest) = (&self.view, &self.repository, &self.digest);
+        if self.replaces.is_some() {
+            return None;
+        }
+        let looked_up = blobs.tools.catalog.look_up_among(std::slice::from_ref(view), repository, digest).await.ok()?;
+        if !looked_up.delivered.contains(&view.upstream.id) {
+            return None;
+        }
+        let wanted = Wanted { view, repository, digest, size: self.promised, lost: None };
+        match blobs.earn_by_head(&wanted, &looked_up).await {
+            Ok(Answer::Here(known)) => known.map(|known| Phase::Stored(Box::new(known))),
+            Ok(Answer::NotHere(not_here)) => Some(Phase::NotHere(not_here)),
+            Err(FetchError::Upstream { upstream, fault }) => {
+                Some(Phase::Failed(FillFailure::Upstream { upstream, fault }))
+            }
+            Err(_) => None,
         }
     }
 

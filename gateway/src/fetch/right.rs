@@ -15,7 +15,6 @@ use super::error::{FetchError, upstream_fault};
 use super::fill::{Admission, Fill};
 use super::join::Wanted;
 use super::manifests::entry_of;
-use super::source::{Source, stored};
 use crate::catalog::{Known, LookedUp};
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::client::Patience;
@@ -27,15 +26,14 @@ impl Blobs {
         &self,
         wanted: &Wanted<'_>,
         looked_up: &LookedUp,
-    ) -> Result<Answer<Option<Source>>, FetchError> {
+    ) -> Result<Answer<Option<Known>>, FetchError> {
         let Wanted { view, repository, digest, .. } = *wanted;
         if let Answer::NotHere(not_here) = self.has(wanted, looked_up.stored_size).await? {
             return Ok(Answer::NotHere(not_here));
         }
         let (view, repository) = (Arc::clone(view), repository.clone());
         let admission = Admission { view, repository, began: looked_up.revision };
-        let known = self.earn(digest, &admission).await;
-        Ok(Answer::Here(known.and_then(|known| stored(&admission.view, &known))))
+        Ok(Answer::Here(self.earn(digest, &admission).await))
     }
 
     /// Records a right, and what is then known; `None` where that did not come to be.
@@ -57,7 +55,7 @@ impl Blobs {
         self.look_up_one(view, repository, digest).await
     }
 
-    /// A download is recorded: whoever was let in to it has earned the right to it as well, and keeps it when the upstream
+    /// The bytes are recorded: whoever was let in to the download has earned the right to it as well, and keeps it when the upstream
     /// is gone.
     pub(super) async fn earn_admitted(&self, fill: &Fill) {
         for admission in fill.settle() {

@@ -81,6 +81,34 @@ async fn stored_bytes_of_the_same_origin_cost_one_head() {
 }
 
 #[tokio::test]
+async fn what_was_delivered_while_one_waited_is_not_downloaded_again() {
+    let world = World::start().await;
+    let shared = image(12);
+    world.upstream().push("one", "x", &shared);
+    world.upstream().push("two", "x", &shared);
+    let layer = shared.layers()[0].digest();
+    let slow = Fault::latency(std::time::Duration::from_millis(1500)).on(Kind::BlobHead).times(1);
+    let fails = Fault::status(503, "UNAVAILABLE").on(Kind::BlobGet).times(1);
+    let held = Fault::new(Effect::Hold).on(Kind::BlobGet).times(1);
+    world.upstream().set_faults([slow, held, fails]);
+    let (first, second) = (blob("one", layer), blob("two", layer));
+    // The second one joins a download that fails, and learns of it late.
+    let others = async {
+        world.upstream().wait_for(|counters| counters.of(Kind::BlobHead) == 1).await;
+        world.upstream().release();
+        while !world.get(&first).await.status.is_success() {}
+        world.settle(layer).await;
+    };
+    let begins = async {
+        world.upstream().wait_for(|counters| counters.of(Kind::BlobGet) == 1).await;
+        world.get(&second).await
+    };
+    let (_, answer, ()) = tokio::join!(world.get(&first), begins, others);
+    assert_eq!(answer.digest(), layer);
+    assert_eq!(world.upstream().counters().bytes_of(layer), layer_size(&shared), "one download");
+}
+
+#[tokio::test]
 async fn a_redirect_alone_gives_no_right() {
     // Who does not have it is sent to a page where people sign in.
     let world = World::start().await;
