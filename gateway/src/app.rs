@@ -169,6 +169,7 @@ impl Gateway {
             stop.cancelled().await;
             info!(timeout = ?until, "draining");
             self.health.drain();
+            self.puller.blobs.drain();
             Instant::now() + until
         };
         let ((), deadline) = tokio::join!(server::serve(listener, self.public(), stop.clone(), until), drain);

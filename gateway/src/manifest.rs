@@ -88,9 +88,25 @@ pub fn children(bytes: &[u8]) -> Vec<Descriptor> {
     manifests.chain(blobs).flatten().take(limits::MANIFEST_DESCRIPTORS_MAX).collect()
 }
 
-/// Whether it is a JSON object, which every manifest and index is, of whatever type.
+/// Whether it has the shape of a manifest or index, of whatever type: a JSON object with a version, a type or a list that
+/// one has. The error of a gateway in between is an object too.
 pub fn is_document(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shape {
+        schema_version: Option<IgnoredAny>,
+        media_type: Option<IgnoredAny>,
+        config: Option<IgnoredAny>,
+        layers: Option<IgnoredAny>,
+        manifests: Option<IgnoredAny>,
+        fs_layers: Option<IgnoredAny>,
+        blobs: Option<IgnoredAny>,
+    }
+    bytes.trim_ascii_start().starts_with(b"{")
+        && serde_json::from_slice::<Shape>(bytes).is_ok_and(|shape| {
+            let Shape { schema_version, media_type, config, layers, manifests, fs_layers, blobs } = shape;
+            [schema_version, media_type, config, layers, manifests, fs_layers, blobs].iter().any(Option::is_some)
+        })
 }
 
 /// The media type of a manifest whose upstream sent none: what the manifest says, else what its shape says.
@@ -142,10 +158,20 @@ mod tests {
 
     #[test]
     fn a_page_is_no_document() {
-        for text in ["{}", " {\"schemaVersion\":1,\"fsLayers\":[]}\n"] {
+        for text in ["{\"layers\":[]}", "{\"mediaType\":\"x/y\"}", " {\"schemaVersion\":1,\"fsLayers\":[]}\n"] {
             assert!(is_document(text.as_bytes()), "{text}");
         }
-        for text in ["", "<!doctype html>", "[]", "7", "{", "{}x", "\u{1f}\u{8b}{}"] {
+        for text in [
+            "",
+            "{}",
+            "{\"errors\":[{\"code\":\"UNKNOWN\"}]}",
+            "<!doctype html>",
+            "[]",
+            "7",
+            "{",
+            "{}x",
+            "\u{1f}\u{8b}{}",
+        ] {
             assert!(!is_document(text.as_bytes()), "{text}");
         }
     }

@@ -11,6 +11,7 @@ use roadstead_proto::domain::entry::{ContentKind, Descriptor};
 use roadstead_proto::domain::image::Reference;
 use roadstead_proto::domain::upstream::{OnError, SourceId};
 use roadstead_proto::meta::MetaStore;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Tools;
@@ -34,6 +35,8 @@ pub struct Blobs {
     pub(super) tools: Tools,
     pub(super) meta: Arc<dyn MetaStore>,
     pub(super) space: SpoolSpace,
+    /// From its end on nothing runs that nobody has asked for.
+    pub(super) draining: CancellationToken,
     running: Mutex<HashMap<FillKey, Arc<Fill>>>,
     pub(super) turns: Turns,
 }
@@ -47,7 +50,12 @@ impl std::fmt::Debug for Blobs {
 impl Blobs {
     /// No blob, no download.
     pub fn new(tools: Tools, meta: Arc<dyn MetaStore>, space: SpoolSpace) -> Self {
-        Self { tools, meta, space, running: Mutex::default(), turns: Turns::new() }
+        Self { tools, meta, space, draining: CancellationToken::new(), running: Mutex::default(), turns: Turns::new() }
+    }
+
+    /// The process is to end: downloads that nobody has asked for are given up, the others go on to their end.
+    pub fn drain(&self) {
+        self.draining.cancel();
     }
 
     pub(super) fn running(&self) -> MutexGuard<'_, HashMap<FillKey, Arc<Fill>>> {

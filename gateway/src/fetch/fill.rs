@@ -234,6 +234,11 @@ impl Fill {
         });
     }
 
+    /// Whether it ended without bytes of its own.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.progress.borrow().phase, Phase::Failed(_) | Phase::NotHere(_))
+    }
+
     /// The whole blob's size, as far as it is known.
     pub(super) fn size(&self) -> Option<u64> {
         match self.progress.borrow().phase {

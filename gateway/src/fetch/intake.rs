@@ -101,6 +101,10 @@ impl<'a> Intake<'a> {
     pub(super) async fn take(&mut self, piece: Bytes) -> Result<(), FillFailure> {
         if self.fill.spool().is_unbacked() {
             self.publish();
+            if self.fill.class().is_unasked() {
+                // Nobody reads it and nothing is kept of it.
+                return Err(FillFailure::Spool(SpoolError::Unread));
+            }
             self.fill.spool().room(self.standstill).await.map_err(FillFailure::Spool)?;
         }
         self.taken += piece.len() as u64;

@@ -125,7 +125,19 @@ impl Blobs {
             replaces: lost.map(|lost| lost.object),
             beside,
         };
-        self.tools.tasks.spawn(lead.run());
+        let (fill, draining) = (Arc::clone(&seat.fill), self.draining.clone());
+        let unwanted = async move {
+            draining.cancelled().await;
+            if !fill.class().is_unasked() {
+                std::future::pending::<()>().await;
+            }
+        };
+        self.tools.tasks.spawn(async move {
+            tokio::select! {
+                () = lead.run() => {}
+                () = unwanted => {}
+            }
+        });
         Ok(seat)
     }
 

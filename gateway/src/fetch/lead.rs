@@ -11,6 +11,7 @@ use roadstead_proto::domain::lease::{FencingToken, LeaseKey};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::MediaType;
 use roadstead_storage::blob::Body;
+use roadstead_storage::error::StorageError;
 use roadstead_storage::staged::Staged;
 use tokio::time::Instant;
 use tracing::warn;
@@ -22,6 +23,7 @@ use super::intake::Taken;
 use super::join::Wanted;
 use super::pump::Pump;
 use super::record::Content;
+use super::spool::SpoolError;
 use crate::catalog::Known;
 use crate::lease::{Held, Lease};
 use crate::meta::snapshot::UpstreamView;
@@ -69,7 +71,7 @@ pub(super) struct Lead {
 impl Lead {
     pub(super) async fn run(self) {
         let fill = &self.finish.fill;
-        let _turn = self.finish.blobs.turns.take().await;
+        let _turn = self.finish.blobs.turns.take(&self.view.source).await;
         let held = match self.lease().await {
             Ok(held) => held,
             Err(phase) => return self.found(phase).await,
@@ -97,7 +99,11 @@ impl Lead {
         let running = tools.metrics.fill_began();
         fill.enter(Phase::Open { size: body.size });
         let object = held.as_ref().map(|held| ObjectKey { digest: self.digest, token: held.token });
-        let staged = self.stage(object.as_ref(), body.size).await;
+        let Ok(staged) = self.stage(object.as_ref(), body.size).await else {
+            // Nobody reads it, and it would not be kept.
+            running.ended("not_stored");
+            return fill.enter(Phase::Failed(FillFailure::Spool(SpoolError::Unread)));
+        };
         // A body that is written where it will stay needs no upload beside it.
         let upload = object.filter(|_| staged.is_none());
         let (taken, is_uploaded) = tokio::join!(
@@ -180,14 +186,19 @@ impl Lead {
     }
 
     /// The store's own file for a body that memory will not hold. Without one the body goes by way of a spool.
-    async fn stage(&self, object: Option<&ObjectKey>, size: Option<u64>) -> Option<Staged> {
-        let object = object.filter(|_| size.is_none_or(|size| size > limits::SPOOL_MEMORY_PER_FILL))?;
+    ///
+    /// # Errors
+    /// Where the store has no file for what nobody has asked for.
+    async fn stage(&self, object: Option<&ObjectKey>, size: Option<u64>) -> Result<Option<Staged>, StorageError> {
+        let object = object.filter(|_| size.is_none_or(|size| size > limits::SPOOL_MEMORY_PER_FILL));
+        let Some(object) = object else { return Ok(None) };
         match self.finish.blobs.tools.store.stage(object).await {
-            Ok(staged) => staged,
+            Err(error) if self.finish.fill.class().is_unasked() => Err(error),
             Err(error) => {
                 warn!(%object, %error, "no file in the store: the download goes by way of the spool folder");
-                None
+                Ok(None)
             }
+            staged => staged,
         }
     }
 

@@ -28,8 +28,9 @@ impl Blobs {
         looked_up: &LookedUp,
     ) -> Result<Answer<Option<Known>>, FetchError> {
         let Wanted { view, repository, digest, .. } = *wanted;
-        if let Answer::NotHere(not_here) = self.has(wanted, looked_up.stored_size).await? {
-            return Ok(Answer::NotHere(not_here));
+        match self.has(wanted).await? {
+            Answer::Here(shown) => shown.proves(view, looked_up.stored_size)?,
+            Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
         }
         let (view, repository) = (Arc::clone(view), repository.clone());
         let admission = Admission { view, repository, began: looked_up.revision };
@@ -83,36 +84,61 @@ impl Blobs {
         if fill.admits(view.upstream.id, repository) {
             return Ok(Answer::Here(()));
         }
-        let has = self.has(wanted, fill.size()).await?;
-        if let Answer::Here(()) = has {
-            let (view, repository) = (Arc::clone(view), repository.clone());
-            let admission = Admission { view, repository, began: looked_up.revision };
-            if fill.admit(admission.clone()) {
-                self.earn(digest, &admission).await;
+        match self.has(wanted).await? {
+            Answer::Here(shown) => {
+                if shown.by_redirect && fill.size().is_none() {
+                    // Not before the download's own upstream has said what there is to compare with.
+                    drop(tokio::time::timeout(self.tools.timeouts.answer, fill.answered()).await);
+                }
+                // One that has come to nothing has nothing to give either.
+                if !fill.is_over() {
+                    shown.proves(view, fill.size())?;
+                }
             }
+            Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
         }
-        Ok(has)
+        let (view, repository) = (Arc::clone(view), repository.clone());
+        let admission = Admission { view, repository, began: looked_up.revision };
+        if fill.admit(admission.clone()) {
+            self.earn(digest, &admission).await;
+        }
+        Ok(Answer::Here(()))
     }
 
-    /// Whether the upstream has it for us, and of this size, where that is known.
-    ///
-    /// A redirect is no proof: registries redirect names that they do not know, and gates in front of them send everybody
-    /// to a page for signing in. What it leads to is asked for a byte, and has to be as large as the blob.
-    async fn has(&self, wanted: &Wanted<'_>, size: Option<u64>) -> Result<Answer<()>, FetchError> {
+    /// Whether the upstream has it for us.
+    async fn has(&self, wanted: &Wanted<'_>) -> Result<Answer<Shown>, FetchError> {
         let Wanted { view, repository, digest, .. } = *wanted;
         let patience = Patience::lasting(self.tools.timeouts.answer);
         let client = &self.tools.client;
-        let said = match client.head_blob(view, repository, digest, patience).await {
-            Ok(Answer::Here(None)) => client.blob_size(view, repository, digest, patience).await,
-            answer => answer,
+        let (said, by_redirect) = match client.head_blob(view, repository, digest, patience).await {
+            Ok(Answer::Here(None)) => (client.blob_size(view, repository, digest, patience).await, true),
+            answer => (answer, false),
         };
         match said.map_err(|fault| upstream_fault(view, fault))? {
-            Answer::Here(Some(said)) if size.is_none_or(|size| size == said) => Ok(Answer::Here(())),
-            Answer::Here(_) => {
+            Answer::Here(size) => Ok(Answer::Here(Shown { size, by_redirect })),
+            Answer::NotHere(not_here) => Ok(Answer::NotHere(not_here)),
+        }
+    }
+}
+
+/// What an upstream showed of a blob.
+///
+/// A redirect is no proof: registries redirect names that they do not know, and gates in front of them send everybody to a
+/// page for signing in. What it leads to is asked for a byte, and has to be as large as the blob.
+struct Shown {
+    size: Option<u64>,
+    by_redirect: bool,
+}
+
+impl Shown {
+    fn proves(&self, view: &UpstreamView, size: Option<u64>) -> Result<(), FetchError> {
+        match (self.size, size) {
+            (Some(shown), Some(size)) if shown == size => Ok(()),
+            (_, None) | (None, _) if !self.by_redirect => Ok(()),
+            _ => {
                 let fault = Fault::BadAnswer("says that it has a blob, and shows something else".to_owned());
                 Err(upstream_fault(view, fault))
             }
-            Answer::NotHere(not_here) => Ok(Answer::NotHere(not_here)),
         }
     }
 }

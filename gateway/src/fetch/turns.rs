@@ -3,9 +3,11 @@
 //! There are two classes. What a client asked for waits for a turn and nothing else. What nobody has asked for yet, a
 //! prefetch, begins only while few downloads are under way, and becomes a client's the moment one asks for it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use roadstead_proto::domain::limits;
+use roadstead_proto::domain::upstream::SourceId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(super) struct Turns {
     turns: Arc<Semaphore>,
+    /// What one source may have of them: one whose bodies stand still must not stop the others. As many as upstreams.
+    of_sources: Mutex<HashMap<SourceId, Arc<Semaphore>>>,
     /// Downloads that have a turn or wait for one.
     under_way: watch::Sender<usize>,
 }
@@ -20,7 +24,7 @@ pub(super) struct Turns {
 /// A turn in hand; dropping it lets the next download begin.
 pub(super) struct Turn {
     // Given back before the count says so.
-    _permit: Option<OwnedSemaphorePermit>,
+    _permits: [Option<OwnedSemaphorePermit>; 2],
     _under_way: UnderWay,
 }
 
@@ -42,15 +46,23 @@ impl Drop for UnderWay {
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self { turns: Arc::new(Semaphore::new(limits::FILLS_MAX)), under_way: watch::Sender::new(0) }
+        let turns = Arc::new(Semaphore::new(limits::FILLS_MAX));
+        Self { turns, of_sources: Mutex::default(), under_way: watch::Sender::new(0) }
     }
 
     /// Waits for a turn.
-    pub(super) async fn take(&self) -> Turn {
+    pub(super) async fn take(&self, source: &SourceId) -> Turn {
         // Who waits counts too: nothing is to be prefetched before them.
         let under_way = UnderWay::begin(&self.under_way);
-        // Closed only with the process.
-        Turn { _permit: Arc::clone(&self.turns).acquire_owned().await.ok(), _under_way: under_way }
+        let own = {
+            // Only inserted into.
+            let mut of_sources = self.of_sources.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Semaphore::new(limits::FILLS_OF_A_SOURCE_MAX));
+            Arc::clone(of_sources.entry(source.clone()).or_insert_with(new))
+        };
+        // The source's own first, so that nobody waits for it with a turn of all in hand. Closed only with the process.
+        let own = own.acquire_owned().await.ok();
+        Turn { _permits: [own, Arc::clone(&self.turns).acquire_owned().await.ok()], _under_way: under_way }
     }
 
     /// Waits until there is room for what nobody has asked for.
@@ -122,18 +134,38 @@ impl Class {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
+    use roadstead_proto::domain::upstream::{CredentialId, Origin};
 
     use super::*;
+
+    fn source() -> SourceId {
+        let origin = Origin::from_stored("https://one:443".to_owned());
+        SourceId { origin, credential: CredentialId::default() }
+    }
+
+    #[tokio::test]
+    async fn one_source_leaves_turns_to_the_others() {
+        let turns = Turns::new();
+        let mut held = Vec::new();
+        for _ in 0..limits::FILLS_OF_A_SOURCE_MAX {
+            held.push(turns.take(&source()).await);
+        }
+        assert!(turns.take(&source()).now_or_never().is_none());
+        let other = SourceId { credential: CredentialId([1; 16]), ..source() };
+        assert!(turns.take(&other).now_or_never().is_some());
+        held.pop();
+        assert!(turns.take(&source()).now_or_never().is_some());
+    }
 
     #[tokio::test]
     async fn there_is_room_for_prefetches_while_few_downloads_are_under_way() {
         let turns = Turns::new();
         let mut held = Vec::new();
         for _ in 1..limits::PREFETCH_BUSY {
-            held.push(turns.take().await);
+            held.push(turns.take(&source()).await);
         }
         assert_eq!(turns.quiet().now_or_never(), Some(()));
-        held.push(turns.take().await);
+        held.push(turns.take(&source()).await);
         let quiet = turns.quiet();
         tokio::pin!(quiet);
         assert_eq!(quiet.as_mut().now_or_never(), None);

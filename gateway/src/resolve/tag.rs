@@ -11,6 +11,7 @@ use roadstead_proto::domain::entry::{Freshness, TagEntry};
 use roadstead_proto::domain::image::Tag;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::time::Timestamp;
+use roadstead_proto::domain::upstream::OnNotFound;
 
 use super::walk::Need;
 use super::{Outcome, Resolved, Resolver, landed};
@@ -47,6 +48,11 @@ pub(super) enum Looked {
     Copy(Arc<CachedCopy>),
     /// Nothing that could be served.
     Nothing,
+}
+
+/// Whether a tag that its upstream has not had since `since` is not served any more, whatever the upstream says or does not.
+pub(super) fn is_gone_for_good(view: &UpstreamView, since: Timestamp, now: Timestamp) -> bool {
+    view.upstream.settings.on_not_found == OnNotFound::Gone || now.since(since) >= limits::STALE_IF_NOT_FOUND
 }
 
 /// Time since the upstream last said that the tag names this. A check that found it gone confirmed nothing.
@@ -169,6 +175,9 @@ impl Resolver {
         let settings = &view.upstream.settings;
         let now = self.tools.clock.now();
         if known.entry.freshness(now, settings.validity, settings.stale_if_error) == Freshness::Expired {
+            return None;
+        }
+        if known.entry.gone_since.is_some_and(|since| is_gone_for_good(view, since, now)) {
             return None;
         }
         let manifest = self.load(permit, view, &known.entry.digest).await?;

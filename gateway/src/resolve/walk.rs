@@ -9,13 +9,12 @@ use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::{EntryRef, TagEntry};
 use roadstead_proto::domain::image::{Reference, Tag};
 use roadstead_proto::domain::lease::TagVerdict;
-use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::domain::time::Timestamp;
-use roadstead_proto::domain::upstream::{OnError, OnNotFound};
+use roadstead_proto::domain::upstream::OnError;
 use tracing::{info, warn};
 
-use super::tag::{CachedCopy, age};
+use super::tag::{CachedCopy, age, is_gone_for_good};
 use super::{Outcome, Resolved, Resolver};
 use crate::cache_status::CacheStatus;
 use crate::catalog::{Era, KnownTag, TagName};
@@ -118,17 +117,24 @@ impl Resolver {
                     }
                 }
                 Err(error) => {
-                    if let Some(copy) = walk.copy.take() {
+                    // Where faults are passed over, the copy's own upstream is still to be heard: it may have a newer one.
+                    let goes_on = view.upstream.settings.on_error == OnError::Next;
+                    let is_lower = goes_on && walk.copy_of(view).is_none();
+                    if let Some(copy) = walk.copy.take_if(|_| !is_lower) {
                         return Ok(self.serve_stale(&walk, &copy, &error));
                     }
-                    if view.upstream.settings.on_error == OnError::Stop {
+                    if !goes_on {
                         return Err(error);
                     }
                     passed_over.get_or_insert(error);
                 }
             }
         }
-        Err(passed_over.unwrap_or(FetchError::NotFound))
+        let error = passed_over.unwrap_or(FetchError::NotFound);
+        match walk.copy.take().filter(|_| !matches!(error, FetchError::NotFound)) {
+            Some(copy) => Ok(self.serve_stale(&walk, &copy, &error)),
+            None => Err(error),
+        }
     }
 
     /// Asks one upstream for the tag, in the cheapest way that can be right.
@@ -294,9 +300,8 @@ impl Resolver {
     /// The upstream no longer has a tag that we hold. `None` where the copy must not be served any more.
     fn vanished(&self, walk: &Walk<'_>, copy: &CachedCopy) -> Option<Resolved> {
         let since = copy.entry.gone_since.unwrap_or(walk.now);
-        let kept = walk.now.since(since) < limits::STALE_IF_NOT_FOUND;
         let (registry, repository) = (walk.permit.registry().registry.id, &walk.name.repository);
-        if copy.view.upstream.settings.on_not_found == OnNotFound::Gone || !kept {
+        if is_gone_for_good(&copy.view, since, walk.now) {
             info!(%registry, %repository, tag = %walk.tag, upstream = %copy.view.upstream.id, "a tag is gone upstream");
             return None;
         }

@@ -21,7 +21,7 @@ use super::challenge::{self, Challenge};
 use super::error::{Answer, Fault, NotHere};
 use super::exchange::{ExchangeError, HttpExchange, Request, Response};
 use super::standing::{Circuit, Standings};
-use super::token::{Tokens, basic, read_bounded};
+use super::token::{Bearer, Tokens, basic, read_bounded};
 use crate::config::Timeouts;
 use crate::meta::snapshot::{SignIn, UpstreamView};
 use crate::metrics::Metrics;
@@ -127,6 +127,11 @@ impl Client {
         Some(fault)
     }
 
+    /// Whether an upstream answers as it should: nothing is asked of another that is not needed.
+    pub fn is_well(&self, view: &UpstreamView, circuit: Circuit) -> bool {
+        self.standings.is_closed(view, circuit)
+    }
+
     /// Whether an upstream is left alone.
     pub fn is_left_alone(&self, view: &UpstreamView, circuit: Circuit) -> bool {
         self.standings.refuses(view, circuit, self.clock.now()).is_some()
@@ -192,7 +197,7 @@ impl Client {
             let again = sign_ins == 1 && challenge.as_ref().is_some_and(Challenge::calls_token_invalid);
             if challenge.is_some() && (sign_ins == 0 || again) {
                 sign_ins += 1;
-                match self.sign_in(view, question, &url, challenge, &scope).await? {
+                match self.sign_in(view, question, &url, challenge, &scope, authorization.as_ref()).await? {
                     Answer::Here(Some(header)) => {
                         authorization = Some(header);
                         continue;
@@ -275,12 +280,12 @@ impl Client {
         url: &Url,
         challenge: Option<Challenge>,
         scope: &str,
+        refused: Option<&HeaderValue>,
     ) -> Result<Answer<Option<HeaderValue>>, Fault> {
         let Some(challenge) = challenge else { return Ok(Answer::Here(None)) };
         let own = Origin::of(url) == view.source.origin;
-        if let Challenge::Bearer { realm, service, .. } = &challenge {
-            // The token that was sent, if any, was refused.
-            self.tokens.forget(view, realm, service.as_deref(), scope).await;
+        if let (Challenge::Bearer { realm, service, .. }, Some(refused)) = (&challenge, refused) {
+            self.tokens.forget(view, Bearer { realm, service: service.as_deref(), scope }, refused).await;
         }
         let met = self.meet(view, own, &challenge, scope).await?;
         if own && matches!(met, Answer::Here(Some(_))) {
@@ -359,8 +364,7 @@ async fn is_denied(response: Response, patience: Patience) -> bool {
     }
     let body = read_bounded(response, limits::UPSTREAM_ERROR_BODY_MAX_BYTES);
     let Ok(Ok(body)) = tokio::time::timeout(patience.left(), body).await else { return false };
-    serde_json::from_slice::<Errors>(&body)
-        .is_ok_and(|body| body.errors.iter().any(|error| matches!(error.code.as_str(), "DENIED" | "UNAUTHORIZED")))
+    serde_json::from_slice::<Errors>(&body).is_ok_and(|body| body.errors.iter().any(|error| error.code == "DENIED"))
 }
 
 fn redirect_target(from: &Url, headers: &HeaderMap) -> Result<Url, Fault> {

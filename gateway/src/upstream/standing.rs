@@ -111,6 +111,11 @@ impl Standings {
         Ok(Ticket { standing, circuit, pass: Some(pass), upstream: view.upstream.id, metrics: self.metrics.clone() })
     }
 
+    /// Whether requests go through as if there had never been a fault.
+    pub(super) fn is_closed(&self, view: &UpstreamView, circuit: Circuit) -> bool {
+        self.sources.get(&view.source).is_none_or(|standing| lock(&standing).breaker(circuit).level() == 0)
+    }
+
     /// Why a request would not be let through, if so. Counts as no request.
     pub(super) fn refuses(&self, view: &UpstreamView, circuit: Circuit, now: Timestamp) -> Option<Fault> {
         let standing = self.sources.get(&view.source)?;

@@ -166,7 +166,10 @@ impl Tokens {
     }
 
     /// Forgets a token that was refused although it should still hold.
-    pub(super) async fn forget(&self, view: &UpstreamView, realm: &str, service: Option<&str>, scope: &str) {
+    ///
+    /// One that somebody else has fetched meanwhile stays: of many requests with the same bad token, one fetches another.
+    pub(super) async fn forget(&self, view: &UpstreamView, bearer: Bearer<'_>, refused: &HeaderValue) {
+        let Bearer { realm, service, scope } = bearer;
         for identity in [view.source.credential, CredentialId::default()] {
             let key = TokenKey {
                 realm: realm.to_owned(),
@@ -174,9 +177,19 @@ impl Tokens {
                 scope: scope.to_owned(),
                 identity,
             };
-            self.cache.invalidate(&key);
+            if self.cache.get(&key).is_some_and(|token| token.header == *refused) {
+                self.cache.invalidate(&key);
+            }
         }
     }
+}
+
+/// Which token is meant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bearer<'a> {
+    pub(super) realm: &'a str,
+    pub(super) service: Option<&'a str>,
+    pub(super) scope: &'a str,
 }
 
 struct Fetch {

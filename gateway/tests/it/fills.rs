@@ -3,7 +3,7 @@
 use reqwest::Method;
 use roadstead_loadtest::content::digest_of;
 use roadstead_loadtest::image::Image;
-use roadstead_loadtest::registry::{Effect, Fault, Kind};
+use roadstead_loadtest::registry::{self, Effect, Fault, Kind};
 
 use crate::world::{World, blob, manifest, read};
 
@@ -146,4 +146,27 @@ async fn an_empty_blob_and_a_blob_without_a_length() {
     world.upstream().set_faults([Fault::new(Effect::Chunked)]);
     assert_eq!(world.get(&blob("a", image.layers()[1].digest())).await.digest(), image.layers()[1].digest());
     world.settle(image.layers()[1].digest()).await;
+}
+
+#[tokio::test]
+async fn an_upstream_whose_bodies_stand_still_keeps_no_other_waiting() {
+    let configs = vec![registry::Config::default(), registry::Config::default()];
+    let world = World::with(configs, |_| {}).await;
+    let stuck: Vec<Image> = (1000..1260).map(|seed| Image::builder(seed).layers(&[100_000]).build()).collect();
+    for (n, image) in stuck.iter().enumerate() {
+        world.upstreams[0].push("stuck", &format!("t{n}"), image);
+    }
+    let well = Image::builder(77).layers(&[100_000]).build();
+    world.upstreams[1].push("well", "x", &well);
+    world.get(&manifest("well", "x")).await;
+    world.upstreams[0].set_faults([hang(10_000)]);
+    let paths: Vec<String> = stuck.iter().map(|image| blob("stuck", image.layers()[0].digest())).collect();
+    let begun = futures::future::join_all(paths.iter().map(|path| world.begin(path)));
+    let (_, ()) = tokio::join!(begun, async {
+        world.upstreams[0].wait_for(|counters| counters.in_flight(Kind::BlobGet) == 192).await;
+        let layer = well.layers()[0].digest();
+        assert_eq!(world.get(&blob("well", layer)).await.digest(), layer);
+        world.upstreams[0].set_faults([]);
+        world.upstreams[0].release();
+    });
 }

@@ -257,3 +257,20 @@ async fn head_may_be_refused_and_digests_may_be_missing() {
     assert_eq!(world.get(&manifest("a", "x")).await.digest(), image.digest());
     assert_eq!(world.upstream().counters().of(Kind::ManifestGet), 3);
 }
+
+#[tokio::test]
+async fn what_is_gone_does_not_come_back_in_an_outage() {
+    let world =
+        World::with(vec![registry::Config::default()], |settings| settings[0].on_not_found = OnNotFound::Gone).await;
+    let image = Image::builder(61).layers(&[10]).build();
+    world.upstream().push("a", "x", &image);
+    world.get(&manifest("a", "x")).await;
+    world.tag_recorded("a", "x").await;
+    world.upstream().remove("a", "x");
+    world.clock.advance(Duration::from_secs(25 * 3600));
+    assert_eq!(world.get(&manifest("a", "x")).await.status.as_u16(), 404);
+    world.tag_recorded("a", "x").await;
+    world.clock.advance(Duration::from_secs(60));
+    world.upstream().set_faults([Fault::status(500, "UNKNOWN")]);
+    assert_eq!(world.get(&manifest("a", "x")).await.status.as_u16(), 502);
+}

@@ -360,19 +360,68 @@ async fn only_the_upstream_that_the_manifest_is_from_is_asked() {
 }
 
 #[tokio::test]
-async fn draining_lets_go_what_waits_and_finishes_what_runs() {
+async fn draining_finishes_what_is_wanted() {
     let mut world = World::start().await.prefetching(1).await;
     let image = pushed(&world, "a", 1, &[1000, 2000]);
     let first = image.layers()[0].digest().to_owned();
-    world.upstream().set_faults([hold().of(&first)]);
+    world.upstream().set_faults([Fault::new(Effect::Hang { after: 500 }).on(Kind::BlobGet).of(&first)]);
     take_manifest(&world, "a", "x").await;
     world.upstream().wait_for(|counters| counters.blob_gets(&first) == 1).await;
+    let wanted = world.begin(&blob("a", &first)).await;
+    // Its place is free, and the next one takes it: nobody wants that.
+    world.upstream().wait_for(|counters| counters.of(Kind::BlobGet) == 3).await;
     let stopping = world.begin_stop();
-    until(&world, "draining", 1).await;
+    world.until_refused().await;
     world.upstream().release();
+    assert_eq!(digest_of(&read(wanted).await.unwrap()), first);
     stopping.await.unwrap();
-    assert_eq!(world.upstream().counters().of(Kind::BlobGet), 2, "the configuration and what ran");
     world.start_again().await;
     world.upstream().stop().await.unwrap();
     assert_eq!(world.get(&blob("a", &first)).await.digest(), first);
+}
+
+#[tokio::test]
+async fn without_room_not_a_byte_is_fetched_for_nobody() {
+    let world = World::start().await.without_room().await.prefetching(4).await;
+    let image = pushed(&world, "a", 1, &[9_000_000]);
+    let layer = image.layers()[0].digest();
+    // Not a byte of it comes before somebody asks.
+    world.upstream().set_faults([Fault::new(Effect::Hang { after: 0 }).on(Kind::BlobGet).of(layer).times(1)]);
+    take_manifest(&world, "a", "x").await;
+    until(&world, "failed", 1).await;
+    world.upstream().release();
+    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer);
+    assert_eq!(world.upstream().counters().bytes_of(layer), 9_000_000, "one download's worth");
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_what_nobody_wants() {
+    let mut world = World::start().await.prefetching(4).await;
+    let image = pushed(&world, "a", 1, &[9_000_000]);
+    let layer = image.layers()[0].digest();
+    world.upstream().set_faults([Fault::new(Effect::Hang { after: 5_000_000 }).on(Kind::BlobGet).of(layer)]);
+    take_manifest(&world, "a", "x").await;
+    world.upstream().wait_for(|counters| counters.blob_gets(layer) == 1).await;
+    // It would stand still for longer than this test waits for the end of a drain.
+    world.stop().await;
+    let left: Vec<String> = world.files().into_iter().filter(|file| file.contains('#')).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn whether_an_upstream_is_well_again_is_for_a_client_to_find_out() {
+    let world = World::start().await.prefetching(4).await;
+    for seed in 10..20 {
+        pushed(&world, "broken", seed, &[1000]);
+        let other = Image::builder(seed).layers(&[1000]).build();
+        world.upstream().set_faults([Fault::status(500, "UNKNOWN").on(Kind::BlobGet)]);
+        world.get(&blob("broken", other.layers()[0].digest())).await;
+    }
+    // The pause after the faults is over, and one request may find out.
+    world.upstream().set_faults([]);
+    world.clock.advance(std::time::Duration::from_secs(600));
+    let image = pushed(&world, "a", 1, &[2000]);
+    take_manifest(&world, "a", "x").await;
+    until(&world, "upstream_failing", 2).await;
+    assert_eq!(world.get(&blob("a", image.layers()[0].digest())).await.digest(), image.layers()[0].digest());
 }

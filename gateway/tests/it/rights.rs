@@ -234,3 +234,26 @@ async fn what_is_said_to_another_repository_is_not_said_to_this_one() {
         assert_eq!(served.digest(), layer, "{fault:?}");
     }
 }
+
+#[tokio::test]
+async fn a_redirect_gives_no_right_to_a_download_that_still_asks() {
+    let world = World::start().await;
+    let secret = image(13);
+    world.upstream().push("tenant/secret", "x", &secret);
+    let layer = secret.layers()[0].digest();
+    let gate = |kind| Fault::redirect_to("{registry}/v2/").on(kind).in_repository("no/business");
+    let hold = Fault::new(Effect::Hold).on(Kind::BlobGet).in_repository("tenant/secret");
+    world.upstream().set_faults([gate(Kind::BlobHead), gate(Kind::BlobGet), hold]);
+    let (owners, strangers) = (blob("tenant/secret", layer), blob("no/business", layer));
+    let stranger = async {
+        world.upstream().wait_for(|counters| counters.of(Kind::BlobGet) >= 1).await;
+        let release = async {
+            // The page that the stranger was sent to.
+            world.upstream().wait_for(|counters| counters.of(Kind::Ping) >= 1).await;
+            world.upstream().release();
+        };
+        tokio::join!(world.get(&strangers), release).0
+    };
+    let (owner, stranger) = tokio::join!(world.get(&owners), stranger);
+    assert_eq!((owner.digest().as_str(), stranger.status.as_u16()), (layer, 502));
+}

@@ -133,3 +133,32 @@ async fn a_token_endpoint_that_moved_is_found_again() {
     world.clock.advance(std::time::Duration::from_secs(3600));
     assert_eq!(world.get(&manifest("a", "y")).await.status.as_u16(), 200);
 }
+
+#[tokio::test]
+async fn a_void_token_is_replaced_once_for_all_who_had_it() {
+    let world = with_tokens().await;
+    for n in 0..40 {
+        world.upstream().push("a", &format!("t{n}"), &Image::builder(100 + n).layers(&[1000]).build());
+    }
+    world.get(&manifest("a", "t0")).await;
+    let before = world.upstream().counters().of(Kind::Token);
+    world.upstream().revoke_tokens();
+    let paths: Vec<String> = (1..40).map(|n| manifest("a", &format!("t{n}"))).collect();
+    let answers = futures::future::join_all(paths.iter().map(|path| world.get(path))).await;
+    assert!(answers.iter().all(|answer| answer.status.is_success()));
+    let tokens = world.upstream().counters().of(Kind::Token) - before;
+    assert!(tokens <= 3, "{tokens} requests for one token");
+}
+
+#[tokio::test]
+async fn only_denied_is_about_the_repository() {
+    let world = World::start().await;
+    for (n, (status, code, expected)) in
+        [(401, "UNAUTHORIZED", 502), (403, "UNAUTHORIZED", 502), (403, "DENIED", 404)].into_iter().enumerate()
+    {
+        world.upstream().set_faults([Fault::status(status, code)]);
+        world.clock.advance(std::time::Duration::from_secs(3600));
+        let answer = world.get(&manifest("a", &format!("x{n}"))).await;
+        assert_eq!(answer.status.as_u16(), expected, "{status} {code}");
+    }
+}

@@ -116,3 +116,24 @@ async fn another_address_of_a_higher_upstream_voids_the_route_past_it() {
     eventually("the new validity counts", hit).await;
     assert!(other.counters().total() <= gets + 1, "at most while the change was on its way");
 }
+
+#[tokio::test]
+async fn a_copy_from_below_is_refreshed_while_the_one_above_fails() {
+    let configs = vec![registry::Config::default(), registry::Config::default()];
+    let world = World::with(configs, |settings| settings[0].on_error = OnError::Next).await;
+    let (old, new) = (image(31), image(32));
+    world.upstreams[0].set_faults([Fault::status(500, "UNKNOWN")]);
+    world.upstreams[1].push("a", "x", &old);
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), old.digest());
+    world.tag_recorded_at(UpstreamId(2), "a", "x").await;
+    world.upstreams[1].push("a", "x", &new);
+    world.clock.advance(Duration::from_secs(25 * 3600));
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), new.digest(), "its own upstream was heard");
+    // And where nobody can say, the copy is served.
+    world.upstreams[1].set_faults([Fault::status(500, "UNKNOWN")]);
+    world.tag_recorded_at(UpstreamId(2), "a", "x").await;
+    world.clock.advance(Duration::from_secs(25 * 3600));
+    let stale = world.get(&manifest("a", "x")).await;
+    assert_eq!(stale.digest(), new.digest());
+    assert!(stale.header("cache-status").contains("ttl=-"), "{}", stale.header("cache-status"));
+}

@@ -89,6 +89,8 @@ pub const PREFETCH_BLOBS_PER_MANIFEST_MAX: usize = 128;
 pub const PREFETCH_BYTES_PER_MANIFEST_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// Prefetched blobs of which it is remembered that no client has asked for them: for a metric.
 pub const PREFETCHED_IN_MEMORY: u64 = 10_000;
+/// The most of them from one source: one whose bodies stand still leaves a quarter to the others.
+pub const FILLS_OF_A_SOURCE_MAX: usize = 192;
 /// Memory all spools together may hold, windows and batches of large ones included.
 pub const SPOOL_MEMORY_TOTAL: u64 = 64 * 1024 * 1024;
 

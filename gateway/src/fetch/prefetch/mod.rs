@@ -38,6 +38,7 @@ use super::source::Lost;
 use crate::config::Prefetch;
 use crate::meta::snapshot::UpstreamView;
 use crate::policy::Permit;
+use crate::upstream::standing::Circuit;
 
 /// See the module's text.
 pub struct Prefetcher {
@@ -154,7 +155,9 @@ impl Prefetcher {
         if now.since(*since) > limits::PREFETCH_WAIT_MAX {
             return "late";
         }
-        if self.is_in_the_way(Trouble::Upstream(view.upstream.id), now) {
+        // Not even to find out whether it is well again: that is for who waits for the answer.
+        let is_well = self.blobs.tools.client.is_well(view, Circuit::Blobs);
+        if !is_well || self.is_in_the_way(Trouble::Upstream(view.upstream.id), now) {
             return "upstream_failing";
         }
         if self.is_in_the_way(Trouble::Keeping, now) {
@@ -186,6 +189,9 @@ impl Prefetcher {
             }
             Phase::Failed(failure) => {
                 debug!(digest = %blob.digest, upstream = %view.upstream.id, %failure, "a prefetch failed");
+                if matches!(failure, FillFailure::Spool(_)) {
+                    self.avoid(Trouble::Keeping, limits::PREFETCH_STORE_PAUSE);
+                }
                 if let FillFailure::Upstream { fault, .. } = failure {
                     let pause = fault.retry_after().unwrap_or_default().max(limits::FAULT_MEMORY);
                     self.avoid(Trouble::Upstream(view.upstream.id), pause);
