@@ -36,7 +36,8 @@ pub(super) struct Wanted<'a> {
 /// A place in a download.
 struct Seat {
     fill: Arc<Fill>,
-    reader: Reader,
+    /// A place that its spool keeps: for those who are let in.
+    reader: Option<Reader>,
     /// Whether the download began for whoever sits here.
     led: bool,
 }
@@ -64,8 +65,11 @@ impl Blobs {
             if let Answer::NotHere(not_here) = self.admit(&wanted, looked_up, &seat.fill).await? {
                 return Ok(Answer::NotHere(not_here));
             }
-            let (fill, led) = (Arc::clone(&seat.fill), seat.led);
-            match await_headers(&wanted, seat, self.tools.timeouts).await {
+            let Seat { fill, reader, led } = seat;
+            // A spool that could not be kept may have moved on meanwhile: then this client needs a download of its own.
+            let Some(reader) = reader.or_else(|| fill.spool().attach()) else { continue };
+            let origin = (Arc::clone(&fill), reader);
+            match await_headers(&wanted, origin, led, self.tools.timeouts).await {
                 // What the upstream said to another repository is not said to this one.
                 Ok(Answer::NotHere(_)) | Err(_) if !fill.is_led_for(view.upstream.id, repository) => {
                     self.take_off(&(view.source.clone(), *digest), &fill);
@@ -99,11 +103,14 @@ impl Blobs {
             let mut running = self.running();
             let there = running.get(&key);
             if let Some(fill) = there
-                && let Some(reader) = fill.spool().attach()
+                && fill.spool().has_beginning()
             {
                 if !class.is_prefetch() {
                     fill.class().promote();
                 }
+                // Whoever has yet to be let in must not be waited for.
+                let is_in = fill.admits(view.upstream.id, repository);
+                let reader = is_in.then(|| fill.spool().attach()).flatten();
                 return Ok(Seat { fill: Arc::clone(fill), reader, led: false });
             }
             if let Some(fault) = self.tools.client.left_alone(view, Circuit::Blobs) {
@@ -114,7 +121,7 @@ impl Blobs {
             let fill = Arc::new(Fill::new(*digest, self.space.spool(), view.upstream.id, repository.clone(), class));
             let reader = fill.spool().attach().ok_or(FillFailure::Spool(SpoolError::Passed))?;
             running.insert(key.clone(), Arc::clone(&fill));
-            (Seat { fill, reader, led: true }, beside)
+            (Seat { fill, reader: Some(reader), led: true }, beside)
         };
         let lead = Lead {
             finish: Finish::new(Arc::clone(self), key, Arc::clone(&seat.fill)),
@@ -153,8 +160,12 @@ impl Blobs {
 /// Waits for what a download's headers need: the upstream's status, or, where the manifest told the size, at most
 /// `timeouts.headers`; a later failure then aborts the body. Without a size there is an end to the wait too: clients give up
 /// on headers that do not come.
-async fn await_headers(wanted: &Wanted<'_>, seat: Seat, timeouts: Timeouts) -> Result<Answer<Source>, FetchError> {
-    let Seat { fill, reader, led } = seat;
+async fn await_headers(
+    wanted: &Wanted<'_>,
+    (fill, reader): (Arc<Fill>, Reader),
+    led: bool,
+    timeouts: Timeouts,
+) -> Result<Answer<Source>, FetchError> {
     let upstream = wanted.view.upstream.id;
     let status = if led { CacheStatus::Miss } else { CacheStatus::Collapsed };
     let patience = wanted.size.map_or(timeouts.answer, |_| timeouts.headers);

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use roadstead_proto::domain::limits;
 use roadstead_storage::floor::Floor;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// Bytes per read from the file, and per item of a reader's stream. A client at a standstill holds one: five hundred of them
 /// hold 64 MiB.
@@ -101,14 +102,26 @@ struct State {
     outgrown: bool,
     /// No file takes what memory may not hold.
     unbacked: bool,
-    /// The next byte each of them wants.
-    readers: HashMap<u64, u64>,
+    readers: HashMap<u64, Stand>,
     last_reader: u64,
     memory: Vec<OwnedSemaphorePermit>,
     memory_bytes: u64,
 }
 
+/// Where a reader stands.
+#[derive(Debug, Default, Clone, Copy)]
+struct Stand {
+    /// The next byte it wants.
+    position: u64,
+    /// How long the writer has waited for it.
+    cost: Duration,
+}
+
 impl State {
+    fn has_beginning(&self) -> bool {
+        !self.unbacked || self.recent_from() <= self.in_file
+    }
+
     fn recent_from(&self) -> u64 {
         self.recent.front().map_or(self.len, |(offset, _)| *offset)
     }
@@ -139,7 +152,7 @@ impl State {
 
     /// Where the reader is that is furthest behind.
     fn slowest(&self) -> Option<u64> {
-        self.readers.values().min().map(|position| self.len.min(*position))
+        self.readers.values().map(|stand| self.len.min(stand.position)).min()
     }
 
     /// Drops what is in a file and older than the window; without files, what every reader has.
@@ -152,6 +165,28 @@ impl State {
             }
             self.recent.pop_front();
         }
+    }
+
+    fn is_behind(&self, stand: Stand) -> bool {
+        self.len.saturating_sub(stand.position) >= self.window()
+    }
+
+    /// The writer has waited for whoever is behind.
+    fn charge(&mut self, waited: Duration) {
+        let (len, window) = (self.len, self.window());
+        for stand in self.readers.values_mut().filter(|stand| len.saturating_sub(stand.position) >= window) {
+            stand.cost += waited;
+        }
+    }
+
+    /// Goes on without those who have cost too much. While everybody is slow, nobody is kept waiting by another.
+    fn leave_behind(&mut self, patience: Duration, stood_still: bool) {
+        let somebody_waits = self.readers.values().any(|stand| !self.is_behind(*stand));
+        let (len, window) = (self.len, self.window());
+        self.readers.retain(|_, stand| {
+            let is_behind = len.saturating_sub(stand.position) >= window;
+            !(is_behind && (stood_still || somebody_waits && stand.cost >= patience))
+        });
     }
 
     /// Gives back the memory that a spool which does not stay in memory has no use for.
@@ -173,15 +208,20 @@ impl Spool {
         self.state().len
     }
 
+    /// Whether all that came is still there.
+    pub fn has_beginning(&self) -> bool {
+        self.state().has_beginning()
+    }
+
     /// A reader of all there is and will be; `None` where the beginning is gone.
     pub fn attach(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.state();
-        if state.unbacked && state.recent_from() > state.in_file {
+        if !state.has_beginning() {
             return None;
         }
         state.last_reader += 1;
         let id = state.last_reader;
-        state.readers.insert(id, 0);
+        state.readers.insert(id, Stand::default());
         Some(Reader { spool: Arc::clone(self), id })
     }
 
@@ -260,8 +300,8 @@ impl Spool {
         self.state().unbacked
     }
 
-    /// Waits until an unbacked spool may hold one piece more. A reader that lets everybody wait for `patience` is left
-    /// behind.
+    /// Waits until an unbacked spool may hold one piece more. A reader that stands still for `patience` is left behind; so is
+    /// one that has cost so much waiting in all, where there are others that could go on without it.
     ///
     /// # Errors
     /// [`SpoolError::Unread`] where nobody reads and nobody comes within `patience`.
@@ -279,14 +319,14 @@ impl Spool {
                     return Ok(());
                 }
             }
-            if tokio::time::timeout(patience, moved).await.is_err() {
-                let mut state = self.state();
-                if state.readers.is_empty() {
-                    return Err(SpoolError::Unread);
-                }
-                let (len, window) = (state.len, state.window());
-                state.readers.retain(|_, position| len.saturating_sub(*position) < window);
+            let begun = Instant::now();
+            let stood_still = tokio::time::timeout(patience, moved).await.is_err();
+            let mut state = self.state();
+            if stood_still && state.readers.is_empty() {
+                return Err(SpoolError::Unread);
             }
+            state.charge(begun.elapsed());
+            state.leave_behind(patience, stood_still);
         }
     }
 
@@ -354,8 +394,8 @@ impl Reader {
 
     /// Whoever was left behind stays so.
     fn stand_at(&self, state: &mut State, offset: u64) {
-        if let Some(position) = state.readers.get_mut(&self.id) {
-            *position = offset;
+        if let Some(stand) = state.readers.get_mut(&self.id) {
+            stand.position = offset;
             if state.unbacked {
                 self.spool.room.notify_one();
             }

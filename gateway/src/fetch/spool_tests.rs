@@ -154,3 +154,34 @@ async fn an_unbacked_one_leaves_a_reader_behind_that_stands_still() {
     drop(dead);
     assert!(matches!(spool.room(SHORT).await, Err(SpoolError::Unread)));
 }
+
+#[tokio::test]
+async fn an_unbacked_one_leaves_a_slow_reader_behind_only_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = unbacked(&folder);
+    let (fast, slow) = (spool.attach().unwrap(), spool.attach().unwrap());
+    push(&spool);
+    fast.skip_to(400_000);
+    // It moves, and too little, and has cost the others much already.
+    spool.state().readers.get_mut(&slow.id).unwrap().cost += LONG;
+    let moves = async {
+        tokio::task::yield_now().await;
+        slow.skip_to(1);
+    };
+    tokio::join!(async { spool.room(LONG).await.unwrap() }, moves);
+    assert_eq!(spool.state().readers.len(), 1);
+    assert!(matches!(slow.read(0, 1).await, Err(SpoolError::Passed)), "the fast one goes on");
+    // Alone, it is nobody's trouble.
+    let spool = unbacked(&folder);
+    let slow = spool.attach().unwrap();
+    push(&spool);
+    spool.state().readers.get_mut(&slow.id).unwrap().cost += LONG;
+    let moves = async {
+        tokio::task::yield_now().await;
+        slow.skip_to(1);
+        tokio::task::yield_now().await;
+        slow.skip_to(200_000);
+    };
+    tokio::join!(async { spool.room(LONG).await.unwrap() }, moves);
+    assert_eq!(spool.state().readers.len(), 1);
+}

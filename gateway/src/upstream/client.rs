@@ -180,9 +180,12 @@ impl Client {
         let scope = format!("repository:{repository}:pull");
         let mut url = settings.url.api(&format!("{repository}/{}", question.path));
         url.set_query(question.query.as_deref());
-        let mut authorization = match self.sign_in_ahead(view, question, &scope).await? {
-            Answer::Here(authorization) => authorization,
-            Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
+        let mut authorization = match self.sign_in_ahead(view, question, &scope).await {
+            Ok(Answer::Here(authorization)) => authorization,
+            Ok(Answer::NotHere(not_here)) => return Ok(Answer::NotHere(not_here)),
+            // The token endpoint may have moved: the registry says where to.
+            Err(Fault::Status { .. } | Fault::BadAnswer(_) | Fault::Connection(_)) => None,
+            Err(fault) => return Err(fault),
         };
         let (mut sign_ins, mut redirects) = (0, 0);
         for _ in 0..HOPS_MAX {

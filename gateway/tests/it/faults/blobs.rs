@@ -35,9 +35,10 @@ fn redirected(blobs: u64, targets: u64) -> [(Kind, u64); 2] {
 lines! {
     "Blobs",
 
-    the_connection_is_reset_in_the_middle => case("the connection is reset in the middle, once")
-        .by([on_get(Effect::Reset { after: MISSED }).times(1)])
-        .asked(gets(2)).sending_at_most(190),
+    the_connection_is_reset_in_the_middle => case("the connection is reset in the middle of 60 MB, once")
+        .layer(60_000_000)
+        .by([on_get(Effect::Reset { after: 40_000_000 }).times(1)])
+        .asked(gets(2)).sending_at_most(125),
     the_connection_is_reset_ten_times => case("the connection is reset ten times, each time 500 kB further on")
         .by([on_get(Effect::Truncate { after: 500_000 }).times(10)])
         .asked(gets(11)).sending_at_most(105),

@@ -43,8 +43,9 @@ const HEAD: &str = "# Faults\n\n\
     What goes wrong, what a client sees, what is kept, and how many requests the upstream gets. Each line is a test of the name in \
     its last column, in `gateway/tests/it/faults/`; this page is written by them (`ROADSTEAD_WRITE_DOCS=1 cargo test -p \
     roadstead-gateway --test it faults`) and a test fails where it differs.\n\n\
-    After each line the fault ends, time passes, and the same is pulled again whole: no fault leaves anything that blocks the \
-    next pull. Then the gateway drains: no task, no file and no upload is left. The layer has 9,000,000 bytes unless something \
+    After each line the fault ends, time passes, and the same gateway is asked again and answers whole (what was kept, with the upstream \
+    gone): no fault leaves anything that blocks the next pull. Then it drains: no task and no file is left; and a new start \
+    answers too. The layer has 9,000,000 bytes unless something \
     else is said, and comes from a directory's own file; \"cut\" means that the connection is aborted, so that no client takes \
     what came for the whole.\n";
 
