@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use http::header::{AUTHORIZATION, LOCATION, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use moka::sync::Cache;
@@ -17,6 +18,7 @@ use roadstead_proto::domain::upstream::Origin;
 use tokio::time::Instant;
 use url::Url;
 
+use super::awaited::Awaited;
 use super::challenge::{self, Challenge};
 use super::error::{Answer, Fault, NotHere};
 use super::exchange::{ExchangeError, HttpExchange, Request, Response};
@@ -153,12 +155,19 @@ impl Client {
         let kind = question.kind;
         let (circuit, subject, goes_on) = (question.circuit(), question.subject(), question.goes_on());
         let ticket = self.standings.admit(view, circuit, subject, goes_on, self.clock.now())?;
-        let answer = match tokio::time::timeout_at(question.patience.until, self.walk(view, &question)).await {
+        let mut answer = match tokio::time::timeout_at(question.patience.until, self.walk(view, &question)).await {
             Ok(answer) => answer,
             // The token endpoint has a patience of its own, since others may wait for the same token.
             Err(_) => Err(question.patience.over()),
         };
-        ticket.ended(&answer, self.clock.now());
+        match &mut answer {
+            // A blob's body may take hours, and has readers that see to it. Of everything else the body is the answer.
+            Ok(Answer::Here(response)) if !question.is_blob && question.method == Method::GET => {
+                let body = std::mem::replace(&mut response.body, futures::stream::empty().boxed());
+                response.body = Awaited::new(body, ticket, question.patience, Arc::clone(&self.clock)).boxed();
+            }
+            answer => ticket.ended(answer, self.clock.now()),
+        }
         let outcome = match &answer {
             Ok(Answer::Here(_)) => "here",
             Ok(Answer::NotHere(not_here)) => not_here.reason(),

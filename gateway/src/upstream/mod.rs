@@ -11,12 +11,14 @@
 //! | [`client`] | one request: sign in, follow redirects, classify the answer |
 //! | [`budget`] | the rate budget that answers tell of, and how validity stretches as it shrinks (pure) |
 //! | [`breaker`] | when an upstream is left alone (pure) |
+//! | `awaited` | a body that belongs to the answer |
 //! | [`standing`] | both, kept by source |
 //! | [`content`] | manifests and blobs |
 //! | [`listing`] | tags and referrers |
 //! | `link` | parser of their `Link` (pure) |
 //! | [`error`] | `NotHere` and `Fault` |
 
+mod awaited;
 pub mod breaker;
 pub mod budget;
 pub mod challenge;

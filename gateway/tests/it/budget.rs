@@ -238,3 +238,18 @@ async fn a_running_download_goes_on_while_new_ones_are_refused() {
     let open = async || world.get(&blob("a", refused)).await.status.as_u16() == 200;
     eventually("its answer has shown that the upstream is there", open).await;
 }
+
+#[tokio::test]
+async fn bodies_that_stand_still_are_no_answers() {
+    let timeouts = Timeouts { answer: Duration::from_millis(300), ..Timeouts::default() };
+    let world = World::tuned(vec![Config::default()], timeouts, |_| {}).await;
+    for n in 0..12 {
+        world.upstream().push("a", &format!("t{n}"), &Image::builder(200 + n).layers(&[10]).build());
+    }
+    world.upstream().set_faults([Fault::new(Effect::Hang { after: 10 }).on(Kind::ManifestGet)]);
+    for n in 0..12 {
+        assert!(!world.get(&manifest("a", &format!("t{n}"))).await.status.is_success());
+    }
+    let gets = world.upstream().counters().of(Kind::ManifestGet);
+    assert!(gets <= 6, "asked {gets} times");
+}
