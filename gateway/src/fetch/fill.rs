@@ -101,6 +101,17 @@ pub(super) enum Reach {
     Received,
 }
 
+impl Phase {
+    fn size(&self) -> Option<u64> {
+        match self {
+            Self::Open { size } => *size,
+            Self::Verified { size } => Some(*size),
+            Self::Stored(known) => Some(known.right.size),
+            Self::Asking | Self::NotHere(_) | Self::Failed(_) => None,
+        }
+    }
+}
+
 impl Progress {
     /// What may be released to whoever was promised a size (a manifest's word, where the upstream kept silent): nothing of
     /// a body of another one, and its end only when that is known.
@@ -241,11 +252,7 @@ impl Fill {
 
     /// The whole blob's size, as far as it is known.
     pub(super) fn size(&self) -> Option<u64> {
-        match self.progress.borrow().phase {
-            Phase::Open { size } => size,
-            Phase::Verified { size } => Some(size),
-            _ => None,
-        }
+        self.progress.borrow().phase.size()
     }
 
     pub(super) fn digest(&self) -> Digest {
@@ -264,7 +271,28 @@ impl Fill {
 
 #[cfg(test)]
 mod tests {
+    use roadstead_proto::domain::entry::{ContentKind, Right};
+    use roadstead_proto::domain::epoch::Epoch;
+    use roadstead_proto::domain::media::MediaType;
+    use roadstead_proto::domain::time::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn what_is_stored_has_a_size_to_compare_with() {
+        let right = Right {
+            size: 7,
+            media_type: MediaType::octet_stream(),
+            kind: ContentKind::Blob,
+            sha1: None,
+            created_at: Timestamp(0),
+            upstream_epoch: Epoch::default(),
+        };
+        let stored = Phase::Stored(Box::new(Known { right, location: None }));
+        for (phase, size) in [(stored, Some(7)), (Phase::Asking, None), (Phase::Open { size: None }, None)] {
+            assert_eq!(phase.size(), size, "{phase:?}");
+        }
+    }
 
     #[test]
     fn who_was_promised_a_size_gets_nothing_of_a_body_of_another() {

@@ -71,7 +71,7 @@ pub(super) struct Question<'a> {
     pub(super) headers: HeaderMap,
     pub(super) patience: Patience,
     pub(super) is_blob: bool,
-    /// A redirect is itself the answer: whoever redirects to a blob has it.
+    /// A redirect is itself the answer, and proves nothing: what it leads to is another question.
     pub(super) stop_at_redirect: bool,
 }
 

@@ -220,8 +220,8 @@ impl Client {
         }
     }
 
-    /// Whether the repository has a blob, and its size where the answer tells. Stops at a redirect: whoever redirects
-    /// has it, and signed addresses do not take HEAD.
+    /// Whether the repository has a blob, and its size where the answer tells. Stops at a redirect,
+    /// since signed addresses do not take HEAD: `None` then, and what the redirect is worth is for [`Client::blob_size`] to show.
     pub async fn head_blob(
         &self,
         view: &UpstreamView,
