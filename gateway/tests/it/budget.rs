@@ -177,7 +177,7 @@ async fn faults_in_a_row_leave_it_alone_and_one_probe_finds_out() {
 
 #[tokio::test]
 async fn what_is_not_there_and_what_is_slow_is_no_outage() {
-    let timeouts = Timeouts { answer: Duration::from_millis(400), ..Timeouts::default() };
+    let timeouts = Timeouts { answer: Duration::from_millis(1200), ..Timeouts::default() };
     let world = World::tuned(vec![Config::default()], timeouts, |_| {}).await;
     let (image, slow) = (image(10), image(11));
     world.upstream().push("a", "x", &image);

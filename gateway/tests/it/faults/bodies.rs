@@ -1,8 +1,5 @@
 //! Bodies that break, lie or stop. The full set of faults is to come; these hold the fill protocol.
 
-use std::time::Duration;
-
-use roadstead_gateway::config::Timeouts;
 use roadstead_loadtest::image::Image;
 use roadstead_loadtest::registry::{self, Effect, Fault, Kind, Redirect};
 
@@ -192,22 +189,4 @@ async fn what_the_redirect_target_answers_is_not_the_registrys_word() {
         world.upstream().set_faults([]);
         assert_eq!(world.get(&blob("a", layer)).await.digest(), layer, "and nothing of it is remembered: {status}");
     }
-}
-
-const IMPATIENT: Duration = Duration::from_millis(300);
-
-#[tokio::test]
-async fn silence_is_bounded_before_an_answer_and_inside_a_body() {
-    let timeouts = Timeouts { answer: IMPATIENT, ..Timeouts::default() };
-    let world = World::start().await.with_patience(timeouts, IMPATIENT).await;
-    let image = Image::builder(11).layers(&[3_000_000]).build();
-    world.upstream().push("a", "x", &image);
-    let layer = image.layers()[0].digest();
-    world.upstream().set_faults([Fault::new(Effect::Hold)]);
-    for path in [manifest("a", "x"), blob("a", layer)] {
-        assert_eq!(world.get(&path).await.status.as_u16(), 504, "{path}");
-    }
-    world.upstream().set_faults([Fault::new(Effect::Hang { after: 1_000_000 }).on(Kind::BlobGet).times(1)]);
-    assert_eq!(world.get(&blob("a", layer)).await.digest(), layer, "the rest is asked for");
-    assert_eq!(world.upstream().counters().bytes_of(layer), 3_000_000);
 }

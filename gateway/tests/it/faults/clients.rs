@@ -166,7 +166,8 @@ async fn sixty_four_clients_and_no_room() {
     ends_with(world, &layer, 1, false).await;
 }
 
-const STANDSTILL: Duration = Duration::from_millis(300);
+/// Longer than a busy machine lets a client that reads stand still.
+const STANDSTILL: Duration = Duration::from_secs(2);
 
 async fn without_room_and_patience() -> World {
     let timeouts = Timeouts { standstill: STANDSTILL, ..Timeouts::default() };

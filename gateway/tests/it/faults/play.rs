@@ -100,7 +100,7 @@ pub(crate) fn case(fault: &'static str) -> Case {
     }
 }
 
-const SILENCE: Duration = Duration::from_millis(1500);
+const SILENCE: Duration = Duration::from_millis(2500);
 
 impl Case {
     pub(crate) fn by(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
