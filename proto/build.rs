@@ -8,7 +8,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     collect(Path::new("schema"), &mut files)?;
     files.sort();
     let descriptors = protox::compile(files, ["schema"])?;
-    prost_build::Config::new().compile_fds(descriptors)?;
+    // Bodies of peer streams stay in the buffer they arrived in.
+    let mut config = prost_build::Config::new();
+    config.bytes([".roadstead.peer.v1", ".roadstead.raft.v1.SnapshotPiece"]);
+    let services = std::env::var_os("CARGO_FEATURE_RPC").is_some();
+    tonic_prost_build::configure()
+        .build_client(services)
+        .build_server(services)
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::Response;
 use roadstead_proto::clock::Clock;
+use roadstead_proto::domain::fleet::Registration;
 use roadstead_proto::domain::limits;
 use roadstead_proto::meta::{Leases, MetaError, MetaStore};
 use roadstead_storage::blob::BlobStore;
@@ -113,7 +114,8 @@ impl Gateway {
         let metrics = Metrics::new(&telemetry.meter());
         let snapshots = Arc::new(Snapshots::load(Arc::clone(&meta), Arc::new(keyring)).await?);
         let catalog = Arc::new(Catalog::new(Arc::clone(&meta), config.region.clone()));
-        let session = Arc::new(Session::new(leases, config.gateway.clone(), config.region.clone()));
+        let session =
+            Arc::new(Session::new(leases, Registration::alone(config.gateway.clone(), config.region.clone())));
         let tasks = TaskTracker::new();
         let tools = Tools {
             client: Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone(), config.timeouts)),

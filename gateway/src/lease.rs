@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use roadstead_proto::domain::entry::EntryRef;
 use roadstead_proto::domain::epoch::Epoch;
+use roadstead_proto::domain::fleet::{Registration, Report};
 use roadstead_proto::domain::lease::{
     AcquireRequest, Acquired, Completion, FencingToken, GatewayId, KEEP_ALIVE_EVERY, LeaseKey, SessionId,
 };
@@ -17,8 +18,7 @@ use tracing::{debug, warn};
 /// One gateway's session: opened when first needed, kept alive, opened anew when it was lost.
 pub struct Session {
     leases: Arc<dyn Leases>,
-    gateway: GatewayId,
-    region: RegionId,
+    registration: Registration,
     /// Async, because it is held while a session is opened: callers that come meanwhile want that one.
     current: Mutex<Option<SessionId>>,
 }
@@ -45,24 +45,24 @@ pub enum Lease {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("gateway", &self.gateway).finish_non_exhaustive()
+        f.debug_struct("Session").field("gateway", &self.registration.gateway).finish_non_exhaustive()
     }
 }
 
 impl Session {
     /// A session that is opened when first needed.
-    pub fn new(leases: Arc<dyn Leases>, gateway: GatewayId, region: RegionId) -> Self {
-        Self { leases, gateway, region, current: Mutex::new(None) }
+    pub fn new(leases: Arc<dyn Leases>, registration: Registration) -> Self {
+        Self { leases, registration, current: Mutex::new(None) }
     }
 
     /// The name of this gateway.
     pub fn gateway(&self) -> &GatewayId {
-        &self.gateway
+        &self.registration.gateway
     }
 
     /// The region of this gateway.
     pub fn region(&self) -> &RegionId {
-        &self.region
+        &self.registration.region
     }
 
     async fn current(&self) -> Result<SessionId, MetaError> {
@@ -70,8 +70,7 @@ impl Session {
         if let Some(session) = *current {
             return Ok(session);
         }
-        // No address: peers come with the cluster.
-        let session = self.leases.open_session(&self.gateway, &self.region, "").await?;
+        let session = self.leases.open_session(&self.registration).await?;
         debug!(session = session.0, "session opened");
         *current = Some(session);
         Ok(session)
@@ -100,7 +99,7 @@ impl Session {
                 key: key.clone(),
                 entry: entry.clone(),
                 upstream_epoch,
-                region: self.region.clone(),
+                region: self.registration.region.clone(),
                 distrusts,
             };
             match self.leases.acquire(request).await {
@@ -128,8 +127,8 @@ impl Session {
                 _ = every.tick() => {}
             }
             let Ok(session) = self.current().await else { continue };
-            match self.leases.keep_alive(session).await {
-                Ok(()) => {}
+            match self.leases.keep_alive(session, &Report::default()).await {
+                Ok(_) => {}
                 Err(MetaError::Refused(Refusal::NoSession)) => {
                     warn!(session = session.0, "the session was lost");
                     self.lost(session).await;

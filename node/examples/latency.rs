@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roadstead_node::{Components, Config, LocalMeta, Node};
+use roadstead_proto::domain::fleet::Registration;
 use roadstead_proto::domain::lease::GatewayId;
 use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::meta::{Consistency, Leases, MetaStore};
@@ -20,7 +21,8 @@ fn quantiles(name: &str, mut samples: Vec<Duration>) {
 }
 
 async fn write(meta: &LocalMeta, number: usize) -> Result<(), Failure> {
-    meta.open_session(&GatewayId(format!("gateway-{number}")), &RegionId::default_region(), "127.0.0.1:1").await?;
+    let gateway = GatewayId(format!("gateway-{number}"));
+    meta.open_session(&Registration::alone(gateway, RegionId::default_region())).await?;
     Ok(())
 }
 

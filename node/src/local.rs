@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::vote::RaftLeaderId;
 use openraft::{LinearizerOption, ReadPolicy};
@@ -14,11 +15,10 @@ use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::configuration::Configuration;
 use roadstead_proto::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
 use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::image::{RepositoryName, Tag};
-use roadstead_proto::domain::lease::{
-    AcquireRequest, Acquired, Completion, FencingToken, GatewayId, LeaseKey, SessionId,
-};
-use roadstead_proto::domain::registry::{RegionId, UpstreamId};
+use roadstead_proto::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
+use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::meta::{self, Consistency, Leases, MetaError, MetaStore, Watch};
 use roadstead_proto::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
 use roadstead_proto::state::read::{self, ContentQuery, ContentView, TagView};
@@ -195,27 +195,21 @@ impl MetaStore for LocalMeta {
 
 #[async_trait]
 impl Leases for LocalMeta {
-    async fn open_session(
-        &self,
-        gateway: &GatewayId,
-        region: &RegionId,
-        address: &str,
-    ) -> Result<SessionId, MetaError> {
-        meta::open_session(self, gateway, region, address).await
+    async fn open_session(&self, registration: &Registration) -> Result<SessionId, MetaError> {
+        meta::open_session(self, registration).await
     }
 
     /// Touches only the leader's memory. The leader makes sure by its lease that it still leads (by a round of heartbeats,
     /// where the lease is not fresh), or a gateway cut off with an old leader would believe in a session that the new one
     /// has ended.
-    async fn keep_alive(&self, session: SessionId) -> Result<(), MetaError> {
+    async fn keep_alive(&self, session: SessionId, report: &Report) -> Result<Fleet, MetaError> {
         self.confirm_leadership(by_lease()).await?;
         let term = self.reign().ok_or(MetaError::NotLeader { leader: None })?;
         let open = self.read(Consistency::Local, |view| read::sessions(view.rows())).await?;
         if open.iter().all(|(id, _)| *id != session) {
             return Err(Refusal::NoSession.into());
         }
-        self.sessions.heard(term, session, self.clock.now());
-        Ok(())
+        Ok(self.sessions.heard(term, session, report, open, self.clock.now()))
     }
 
     async fn close_session(&self, session: SessionId) -> Result<(), MetaError> {
@@ -232,5 +226,21 @@ impl Leases for LocalMeta {
 
     async fn release(&self, key: &LeaseKey, token: FencingToken) -> Result<(), MetaError> {
         self.propose(Command::Release { key: key.clone(), token }).await.map(drop)
+    }
+
+    async fn await_release(&self, key: &LeaseKey, token: FencingToken, patience: Duration) -> Result<bool, MetaError> {
+        let wait = async {
+            let mut metrics = self.group.metrics();
+            loop {
+                let lease = self.read(Consistency::Local, |view| read::lease(view.rows(), key)).await?;
+                if lease.is_none_or(|lease| lease.token != token) {
+                    return Ok(true);
+                }
+                if metrics.changed().await.is_err() {
+                    return Err(MetaError::Unavailable("the node has stopped".to_owned()));
+                }
+            }
+        };
+        timeout(patience, wait).await.unwrap_or(Ok(false))
     }
 }

@@ -7,8 +7,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use roadstead_proto::domain::fleet::{Fleet, Gathered, Report};
 use roadstead_proto::domain::lease::{SESSION_TTL, SessionId};
 use roadstead_proto::domain::time::Timestamp;
+use roadstead_proto::state::rows::Session;
 
 /// The memory of this member's reign; empty while another one leads.
 #[derive(Debug, Default)]
@@ -21,12 +23,34 @@ struct Reign {
     attentive_since: Timestamp,
     /// When silence was last looked for.
     looked_at: Timestamp,
-    heard: HashMap<SessionId, Timestamp>,
+    heard: HashMap<SessionId, Sign>,
+}
+
+/// A sign of life.
+#[derive(Debug)]
+struct Sign {
+    at: Timestamp,
+    report: Report,
 }
 
 impl Reign {
     fn new(term: u64, now: Timestamp) -> Self {
         Self { term, attentive_since: now, looked_at: now, heard: HashMap::new() }
+    }
+
+    fn fleet(&self, open: Vec<(SessionId, Session)>, now: Timestamp) -> Fleet {
+        let mut gathered = Gathered::default();
+        for sign in self.heard.values() {
+            let ago = now.since(sign.at);
+            sign.report.standings.iter().for_each(|standing| gathered.add(standing, ago));
+        }
+        let member = |(id, session): (SessionId, Session)| {
+            let sign = self.heard.get(&id);
+            let report = sign.map(|sign| Report { standings: Vec::new(), ..sign.report.clone() });
+            let ago = now.since(sign.map_or(session.opened_at, |sign| sign.at));
+            session.member(id, report, ago)
+        };
+        Fleet { gateways: open.into_iter().map(member).collect(), standings: gathered.into_standings() }
     }
 }
 
@@ -40,11 +64,25 @@ impl Sessions {
         *self.reign() = None;
     }
 
-    /// `session` was heard of at `now`, while this member led in `term`.
-    pub(crate) fn heard(&self, term: u64, session: SessionId, now: Timestamp) {
+    /// `session`, one of the `open` ones, was heard of at `now`, while this member led in `term`. What is known of all of them.
+    pub(crate) fn heard(
+        &self,
+        term: u64,
+        session: SessionId,
+        report: &Report,
+        open: Vec<(SessionId, Session)>,
+        now: Timestamp,
+    ) -> Fleet {
         let mut reign = self.reign();
         let reign = current(&mut reign, term, now);
-        reign.heard.insert(session, now);
+        reign.heard.insert(session, Sign { at: now, report: report.clone() });
+        reign.fleet(open, now)
+    }
+
+    #[expect(dead_code, reason = "the status of the cluster shows it")]
+    /// What is known of the `open` sessions, while this member leads in `term`.
+    pub(crate) fn fleet(&self, term: u64, open: Vec<(SessionId, Session)>, now: Timestamp) -> Fleet {
+        current(&mut self.reign(), term, now).fleet(open, now)
     }
 
     /// Which of the `open` sessions (with the time they opened) have been silent for [`SESSION_TTL`].
@@ -57,7 +95,7 @@ impl Sessions {
         reign.looked_at = now;
         reign.heard.retain(|heard, _| open.iter().any(|(id, _)| id == heard));
         let last_sign = |id: &SessionId, opened: Timestamp| {
-            let heard = reign.heard.get(id).copied().unwrap_or_default();
+            let heard = reign.heard.get(id).map(|sign| sign.at).unwrap_or_default();
             heard.max(opened).max(reign.attentive_since)
         };
         let is_silent = |id: &SessionId, opened| now.since(last_sign(id, opened)) >= SESSION_TTL;
@@ -90,7 +128,7 @@ mod tests {
         let sessions = Sessions::default();
         for second in 0..3 {
             assert_eq!(sessions.silent(1, at(second), &OPEN), []);
-            sessions.heard(1, A, at(second));
+            sessions.heard(1, A, &Report::default(), Vec::new(), at(second));
         }
         assert_eq!(sessions.silent(1, at(3), &OPEN), [B]);
     }
@@ -118,7 +156,7 @@ mod tests {
     #[test]
     fn a_leader_that_slept_blames_nobody() {
         let sessions = Sessions::default();
-        sessions.heard(1, A, at(0));
+        sessions.heard(1, A, &Report::default(), Vec::new(), at(0));
         assert_eq!(sessions.silent(1, at(0), &OPEN), []);
         assert_eq!(sessions.silent(1, at(3600), &OPEN), []);
         assert_eq!(sessions.silent(1, at(3602), &OPEN), []);
@@ -138,7 +176,7 @@ mod tests {
     #[test]
     fn a_clock_set_back_ends_nothing() {
         let sessions = Sessions::default();
-        sessions.heard(1, A, at(100));
+        sessions.heard(1, A, &Report::default(), Vec::new(), at(100));
         assert_eq!(sessions.silent(1, at(100), &OPEN), []);
         assert_eq!(sessions.silent(1, at(10), &OPEN), []);
     }

@@ -7,6 +7,7 @@
 //! | [`clock`] | time as a value | `domain` |
 //! | [`wire`] | protobuf form of every persisted value, and conversions to and from `domain` | `domain` |
 //! | [`state`] | the metadata state machine: `apply(rows, command, at) -> outcome`, pure | `domain`, `wire` |
+//! | `rpc` | connections between nodes, gateways and the CLI: who may call whom, and what an error looks like on the wire | all above |
 //! | [`meta`] | the seams `MetaStore` and `Leases`, the key table, the in-memory twin, the conformance suites | all above |
 //!
 //! The state machine lives here and not in `node`, because two hosts run it: the raft node on disk
@@ -17,5 +18,7 @@ pub mod clock;
 pub mod domain;
 pub mod error;
 pub mod meta;
+#[cfg(feature = "rpc")]
+pub mod rpc;
 pub mod state;
 pub mod wire;

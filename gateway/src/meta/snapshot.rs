@@ -11,7 +11,7 @@ use roadstead_proto::domain::principal::{Token, TokenHash};
 use roadstead_proto::domain::registry::{Registry, RegistryId, UpstreamId};
 use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::domain::upstream::{SourceId, Upstream};
-use roadstead_proto::meta::{Consistency, MetaError, MetaStore};
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore, WatchEvent};
 use roadstead_proto::state::command::Changed;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -229,7 +229,11 @@ impl Snapshots {
         };
         loop {
             let change = match watch.next().await {
-                Ok(change) => change,
+                Ok(WatchEvent::Changed(change)) => change,
+                Ok(WatchEvent::Progress(reached)) => {
+                    *revision = reached.max(*revision);
+                    continue;
+                }
                 Err(error) => return error,
             };
             match change.what {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use roadstead_node::testing::cluster::Cluster;
 use roadstead_node::{Compaction, Role};
 use roadstead_proto::clock::SystemClock;
+use roadstead_proto::domain::fleet::{Registration, Report};
 use roadstead_proto::meta::{Consistency, Leases, MetaError, MetaStore};
 use tempfile::TempDir;
 
@@ -93,14 +94,18 @@ async fn a_session_is_kept_only_where_it_counts() {
     let region = roadstead_proto::domain::registry::RegionId::default_region();
     let gateway = roadstead_proto::domain::lease::GatewayId("gateway".into());
     let leader = cluster.node(first).meta();
-    let session = leader.open_session(&gateway, &region, "").await.expect("a session");
-    assert_eq!(leader.keep_alive(session).await, Ok(()));
+    let session = leader.open_session(&Registration::alone(gateway, region)).await.expect("a session");
+    let fleet = leader.keep_alive(session, &Report::default()).await.expect("it lives");
+    assert_eq!(fleet.gateways.iter().map(|member| member.session).collect::<Vec<_>>(), [session]);
     let follower = cluster.node(others(first)[0]).meta();
-    assert!(matches!(follower.keep_alive(session).await, Err(MetaError::NotLeader { .. })));
+    assert!(matches!(follower.keep_alive(session, &Report::default()).await, Err(MetaError::NotLeader { .. })));
     cluster.isolate(first);
     let second = cluster.leader_of(&others(first)).await;
-    assert!(leader.keep_alive(session).await.is_err(), "a leader that was deposed keeps nobody alive");
-    assert_eq!(cluster.node(second).meta().keep_alive(session).await, Ok(()));
+    assert!(
+        leader.keep_alive(session, &Report::default()).await.is_err(),
+        "a leader that was deposed keeps nobody alive"
+    );
+    assert!(cluster.node(second).meta().keep_alive(session, &Report::default()).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +141,7 @@ async fn a_member_that_was_away_too_long_is_brought_up_by_a_snapshot() {
     assert_eq!(tokens(&watcher, Consistency::Local).await.1, expected);
     assert!(cluster.node(away).status().snapshot.is_some(), "it came by snapshot");
     // What it had in its log when it was cut off it may still announce.
-    let ended = async { while watch.next().await.is_ok() {} };
+    let ended = async { while watch.next_change().await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), ended).await.expect("a watch over the gap ends");
     assert_eq!(watcher.watch(behind).await.err(), Some(MetaError::Compacted));
 

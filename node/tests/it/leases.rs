@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_proto::clock::ManualClock;
+use roadstead_proto::domain::fleet::{Registration, Report};
 use roadstead_proto::domain::lease::{GatewayId, SESSION_TTL, SessionId};
 use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::domain::time::Timestamp;
@@ -23,7 +24,7 @@ async fn world() -> (World, Arc<ManualClock>) {
 
 async fn open(world: &World, gateway: &str) -> SessionId {
     let gateway = GatewayId(gateway.to_owned());
-    world.meta().open_session(&gateway, &RegionId::default_region(), "127.0.0.1:1").await.expect("a session")
+    world.meta().open_session(&Registration::alone(gateway, RegionId::default_region())).await.expect("a session")
 }
 
 async fn silent(world: &World) -> Vec<SessionId> {
@@ -37,11 +38,11 @@ async fn a_silent_session_ends_and_a_kept_one_does_not() {
     for _ in 0..3 {
         assert_eq!(silent(&world).await, []);
         clock.advance(SECOND);
-        world.meta().keep_alive(kept).await.expect("it lives");
+        world.meta().keep_alive(kept, &Report::default()).await.expect("it lives");
     }
     assert_eq!(silent(&world).await, [quiet]);
-    assert_eq!(world.meta().keep_alive(quiet).await, Err(MetaError::Refused(Refusal::NoSession)));
-    assert_eq!(world.meta().keep_alive(kept).await, Ok(()));
+    assert_eq!(world.meta().keep_alive(quiet, &Report::default()).await, Err(MetaError::Refused(Refusal::NoSession)));
+    assert!(world.meta().keep_alive(kept, &Report::default()).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +64,7 @@ async fn a_closed_session_is_gone_at_once() {
     let (world, _) = world().await;
     let session = open(&world, "gateway").await;
     world.meta().close_session(session).await.expect("it closes");
-    assert_eq!(world.meta().keep_alive(session).await, Err(MetaError::Refused(Refusal::NoSession)));
+    assert_eq!(world.meta().keep_alive(session, &Report::default()).await, Err(MetaError::Refused(Refusal::NoSession)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +74,7 @@ async fn the_job_takes_its_steps_by_itself() {
     let world = World::start_with(often, Arc::<ManualClock>::clone(&clock)).await;
     let session = open(&world, "gateway").await;
     let ended = async {
-        while world.meta().keep_alive(session).await.is_ok() {
+        while world.meta().keep_alive(session, &Report::default()).await.is_ok() {
             // Less than the session's time at each step, or the leader takes itself for the one that slept.
             for _ in 0..4 {
                 clock.advance(SECOND);

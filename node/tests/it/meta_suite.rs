@@ -1,15 +1,16 @@
 //! The conformance suites of `roadstead-proto` over the member's metadata.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use roadstead_node::{Components, Config, LocalMeta, Node};
 use roadstead_proto::domain::configuration::Configuration;
 use roadstead_proto::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
 use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::image::{RepositoryName, Tag};
-use roadstead_proto::domain::lease::{
-    AcquireRequest, Acquired, Completion, FencingToken, GatewayId, LeaseKey, SessionId,
-};
-use roadstead_proto::domain::registry::{RegionId, UpstreamId};
+use roadstead_proto::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
+use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::meta::{Consistency, Leases, MetaError, MetaStore, Watch, suite};
 use roadstead_proto::state::command::{Command, Outcome, Recorded};
 use roadstead_proto::state::read::{ContentQuery, ContentView, TagView};
@@ -71,17 +72,12 @@ impl MetaStore for Member {
 
 #[async_trait]
 impl Leases for Member {
-    async fn open_session(
-        &self,
-        gateway: &GatewayId,
-        region: &RegionId,
-        address: &str,
-    ) -> Result<SessionId, MetaError> {
-        self.meta.open_session(gateway, region, address).await
+    async fn open_session(&self, registration: &Registration) -> Result<SessionId, MetaError> {
+        self.meta.open_session(registration).await
     }
 
-    async fn keep_alive(&self, session: SessionId) -> Result<(), MetaError> {
-        self.meta.keep_alive(session).await
+    async fn keep_alive(&self, session: SessionId, report: &Report) -> Result<Fleet, MetaError> {
+        self.meta.keep_alive(session, report).await
     }
 
     async fn close_session(&self, session: SessionId) -> Result<(), MetaError> {
@@ -98,6 +94,10 @@ impl Leases for Member {
 
     async fn release(&self, key: &LeaseKey, token: FencingToken) -> Result<(), MetaError> {
         self.meta.release(key, token).await
+    }
+
+    async fn await_release(&self, key: &LeaseKey, token: FencingToken, patience: Duration) -> Result<bool, MetaError> {
+        self.meta.await_release(key, token, patience).await
     }
 }
 

@@ -11,7 +11,7 @@ use roadstead_proto::state::command::Change;
 use crate::world::{World, put_tokens, tokens};
 
 async fn next(watch: &mut Watch) -> Change {
-    let change = tokio::time::timeout(Duration::from_secs(30), watch.next()).await;
+    let change = tokio::time::timeout(Duration::from_secs(30), watch.next_change()).await;
     change.expect("a change in time").expect("a change")
 }
 

@@ -243,3 +243,23 @@ pub const TOUCH_EVERY: Duration = Duration::from_secs(5);
 pub const TOUCH_BATCH_MAX: usize = 10_000;
 /// Wait for running streams after SIGTERM, unless configured.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Regions of one digest that a look at the metadata lists.
+pub const REGIONS_MAX: usize = 64;
+/// How often a member tells its watchers how far it is.
+pub const WATCH_HEARTBEAT: Duration = Duration::from_millis(500);
+/// A watch that is silent for so long is broken: six heartbeats.
+pub const WATCH_SILENCE_MAX: Duration = Duration::from_secs(3);
+/// How long a connection to a node or a gateway may take to come about: they are near.
+pub const RPC_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a connection to a node or a gateway is tried for life. Without, it hangs after a partition that has healed.
+pub const RPC_PING_EVERY: Duration = Duration::from_secs(2);
+/// How long the answer may take before the connection counts as dead.
+pub const RPC_PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest message of a call between nodes and gateways, in bytes: a configuration of thousands of registries, and a batch
+/// of the raft log (1 MiB of entries and at least one, of up to a manifest's children).
+pub const RPC_MESSAGE_MAX: usize = 64 << 20;
+/// What may be on its way in one stream between gateways without an acknowledgement: a gigabit over 30 ms.
+pub const RPC_STREAM_WINDOW: u32 = 4 << 20;
+/// The same for all streams of a connection.
+pub const RPC_CONNECTION_WINDOW: u32 = 16 << 20;

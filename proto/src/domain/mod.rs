@@ -6,6 +6,7 @@ pub mod configuration;
 pub mod digest;
 pub mod entry;
 pub mod epoch;
+pub mod fleet;
 pub mod image;
 pub mod lease;
 pub mod limits;

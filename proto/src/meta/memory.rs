@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use super::{Consistency, Hub, Leases, MetaError, MetaStore, Watch};
 use crate::clock::Clock;
 use crate::domain::configuration::Configuration;
 use crate::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
 use crate::domain::epoch::Revision;
+use crate::domain::fleet::{Fleet, Gathered, Registration, Report};
 use crate::domain::image::{RepositoryName, Tag};
-use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, GatewayId, LeaseKey, SessionId};
-use crate::domain::registry::{RegionId, UpstreamId};
+use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
+use crate::domain::registry::UpstreamId;
 use crate::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
 use crate::state::read::{self, ContentQuery, ContentView, TagView};
-use crate::state::rows::{Row, Rows, RowsError, RowsMut};
+use crate::state::rows::{Row, Rows, RowsError, RowsMut, Session};
 use crate::state::table::Table;
 
 /// Rows in a map.
@@ -60,6 +63,9 @@ pub struct InMemoryMeta {
     clock: Arc<dyn Clock>,
     state: Mutex<(MemoryRows, Revision)>,
     hub: Hub,
+    reports: Mutex<BTreeMap<SessionId, Report>>,
+    /// Rung with every command.
+    applied: Notify,
     outage: std::sync::atomic::AtomicBool,
 }
 
@@ -70,6 +76,8 @@ impl InMemoryMeta {
             clock,
             state: Mutex::default(),
             hub: Hub::new(1024, Revision(0)),
+            reports: Mutex::default(),
+            applied: Notify::new(),
             outage: std::sync::atomic::AtomicBool::new(false),
         }
     }
@@ -126,6 +134,7 @@ impl MetaStore for InMemoryMeta {
             }
             Ok(applied)
         })?;
+        self.applied.notify_waiters();
         Ok(applied.outcome?)
     }
 
@@ -136,18 +145,26 @@ impl MetaStore for InMemoryMeta {
 
 #[async_trait]
 impl Leases for InMemoryMeta {
-    async fn open_session(
-        &self,
-        gateway: &GatewayId,
-        region: &RegionId,
-        address: &str,
-    ) -> Result<SessionId, MetaError> {
-        super::open_session(self, gateway, region, address).await
+    async fn open_session(&self, registration: &Registration) -> Result<SessionId, MetaError> {
+        super::open_session(self, registration).await
     }
 
-    async fn keep_alive(&self, session: SessionId) -> Result<(), MetaError> {
+    async fn keep_alive(&self, session: SessionId, report: &Report) -> Result<Fleet, MetaError> {
         let open = self.with(|(rows, _)| read::sessions(rows))?;
-        if open.iter().any(|(id, _)| *id == session) { Ok(()) } else { Err(Refusal::NoSession.into()) }
+        if open.iter().all(|(id, _)| *id != session) {
+            return Err(Refusal::NoSession.into());
+        }
+        let mut reports = self.reports.lock().expect("no test panics while it holds the reports");
+        reports.insert(session, report.clone());
+        reports.retain(|session, _| open.iter().any(|(id, _)| id == session));
+        let mut gathered = Gathered::default();
+        reports.values().flat_map(|report| &report.standings).for_each(|said| gathered.add(said, Duration::ZERO));
+        let member = |(id, session): (SessionId, Session)| {
+            let report = reports.get(&id).map(|report| Report { standings: Vec::new(), ..report.clone() });
+            session.member(id, report, Duration::ZERO)
+        };
+        let gateways = open.into_iter().map(member).collect();
+        Ok(Fleet { gateways, standings: gathered.into_standings() })
     }
 
     async fn close_session(&self, session: SessionId) -> Result<(), MetaError> {
@@ -164,5 +181,20 @@ impl Leases for InMemoryMeta {
 
     async fn release(&self, key: &LeaseKey, token: FencingToken) -> Result<(), MetaError> {
         self.propose(Command::Release { key: key.clone(), token }).await.map(drop)
+    }
+
+    async fn await_release(&self, key: &LeaseKey, token: FencingToken, patience: Duration) -> Result<bool, MetaError> {
+        let wait = async {
+            loop {
+                let mut applied = std::pin::pin!(self.applied.notified());
+                applied.as_mut().enable();
+                let lease = self.with(|(rows, _)| read::lease(rows, key))?;
+                if lease.is_none_or(|lease| lease.token != token) {
+                    return Ok(true);
+                }
+                applied.await;
+            }
+        };
+        tokio::time::timeout(patience, wait).await.unwrap_or(Ok(false))
     }
 }

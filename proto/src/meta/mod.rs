@@ -14,18 +14,21 @@ pub mod memory;
 pub mod suite;
 mod watch;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::domain::configuration::Configuration;
 use crate::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
 use crate::domain::epoch::Revision;
+use crate::domain::fleet::{Fleet, Registration, Report};
 use crate::domain::image::{RepositoryName, Tag};
-use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, GatewayId, LeaseKey, SessionId};
-use crate::domain::registry::{RegionId, UpstreamId};
+use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
+use crate::domain::registry::UpstreamId;
 use crate::error::ErrorCode;
 use crate::state::command::{Command, Outcome, Recorded, Refusal};
 use crate::state::read::{ContentQuery, ContentView, TagView};
-pub use watch::{Hub, Watch};
+pub use watch::{Hub, Watch, WatchEvent};
 
 /// How up to date a read must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,11 +113,10 @@ pub trait MetaStore: Send + Sync + 'static {
 pub trait Leases: Send + Sync + 'static {
     /// Opens a session; an earlier one of the same gateway ends. Keep it alive every
     /// [`crate::domain::lease::KEEP_ALIVE_EVERY`], or it ends after [`crate::domain::lease::SESSION_TTL`].
-    async fn open_session(&self, gateway: &GatewayId, region: &RegionId, address: &str)
-    -> Result<SessionId, MetaError>;
+    async fn open_session(&self, registration: &Registration) -> Result<SessionId, MetaError>;
 
-    /// Keeps a session alive; refused with [`Refusal::NoSession`] once it has ended.
-    async fn keep_alive(&self, session: SessionId) -> Result<(), MetaError>;
+    /// Keeps a session alive, and tells and hears news of the fleet; refused with [`Refusal::NoSession`] once it has ended.
+    async fn keep_alive(&self, session: SessionId, report: &Report) -> Result<Fleet, MetaError>;
 
     /// Ends a session and releases its leases.
     async fn close_session(&self, session: SessionId) -> Result<(), MetaError>;
@@ -127,6 +129,10 @@ pub trait Leases: Send + Sync + 'static {
 
     /// Releases a lease without a result; an older token does nothing.
     async fn release(&self, key: &LeaseKey, token: FencingToken) -> Result<(), MetaError>;
+
+    /// Waits until a lease is not in force any more under `token`, at most for `patience`; whether that came to be. What
+    /// this member has applied counts, so that it works without a quorum.
+    async fn await_release(&self, key: &LeaseKey, token: FencingToken, patience: Duration) -> Result<bool, MetaError>;
 }
 
 fn unexpected(outcome: &Outcome) -> MetaError {
@@ -136,13 +142,9 @@ fn unexpected(outcome: &Outcome) -> MetaError {
 /// Lease calls as the commands they are, for implementations that only differ in how a command is proposed.
 pub async fn open_session(
     store: &(impl MetaStore + ?Sized),
-    gateway: &GatewayId,
-    region: &RegionId,
-    address: &str,
+    registration: &Registration,
 ) -> Result<SessionId, MetaError> {
-    let command =
-        Command::OpenSession { gateway: gateway.clone(), region: region.clone(), address: address.to_owned() };
-    match store.propose(command).await? {
+    match store.propose(Command::OpenSession(registration.clone())).await? {
         Outcome::SessionOpened(session) => Ok(session),
         other => Err(unexpected(&other)),
     }

@@ -10,6 +10,7 @@ use super::{Consistency, Leases, MetaError, MetaStore};
 use crate::domain::digest::Digest;
 use crate::domain::entry::{ContentKind, Descriptor, EntryRef, ObjectKey, TagKey, Touch};
 use crate::domain::epoch::{Epoch, Revision};
+use crate::domain::fleet::{Registration, Report};
 use crate::domain::image::Reference;
 use crate::domain::lease::{
     AcquireRequest, Acquired, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId,
@@ -90,8 +91,17 @@ async fn prepared<S: MetaStore + Leases>(store: &S) -> SessionId {
     session(store, "gateway-1").await
 }
 
+fn registration(gateway: &str) -> Registration {
+    Registration {
+        gateway: GatewayId(gateway.into()),
+        region: region(),
+        address: "127.0.0.1:1".to_owned(),
+        version: "0.0.0".to_owned(),
+    }
+}
+
 async fn session<S: Leases>(store: &S, gateway: &str) -> SessionId {
-    store.open_session(&GatewayId(gateway.into()), &region(), "127.0.0.1:1").await.expect("a session")
+    store.open_session(&registration(gateway)).await.expect("a session")
 }
 
 async fn upstream<S: MetaStore>(store: &S, id: u64) -> Upstream {
@@ -259,9 +269,9 @@ async fn an_ended_session_frees_its_leases<S: MetaStore + Leases>(store: &S) {
     let first = prepared(store).await;
     let second = session(store, "gateway-2").await;
     let (key, token) = granted(store, first, &blob(1, "library/x")).await;
-    store.keep_alive(first).await.expect("alive");
+    store.keep_alive(first, &Report::default()).await.expect("alive");
     store.close_session(first).await.expect("closed");
-    assert_eq!(store.keep_alive(first).await, Err(MetaError::Refused(Refusal::NoSession)));
+    assert_eq!(store.keep_alive(first, &Report::default()).await, Err(MetaError::Refused(Refusal::NoSession)));
     let by_the_dead = store.complete(completion(key, token, &blob(1, "library/x"))).await;
     assert_eq!(by_the_dead, Err(MetaError::Refused(Refusal::LeaseLost)));
     granted(store, second, &blob(1, "library/x")).await;
@@ -275,7 +285,7 @@ async fn a_new_session_of_a_gateway_ends_the_old_one<S: MetaStore + Leases>(stor
     let new = session(store, "gateway-1").await;
     assert!(new > old);
     granted(store, new, &blob(1, "library/x")).await;
-    assert_eq!(store.keep_alive(old).await, Err(MetaError::Refused(Refusal::NoSession)));
+    assert_eq!(store.keep_alive(old, &Report::default()).await, Err(MetaError::Refused(Refusal::NoSession)));
 }
 
 async fn an_older_token_records_nothing<S: MetaStore + Leases>(store: &S) {
@@ -497,8 +507,8 @@ async fn watchers_hear_every_change_in_order<S: MetaStore + Leases>(store: &S) {
     store.propose(Command::PurgeEntry(tag(1, "1.0"))).await.expect("purged");
     let mut late = store.watch(start).await.expect("a watch");
     for watch in [&mut early, &mut late] {
-        let first = watch.next().await.expect("a change");
-        let second = watch.next().await.expect("a change");
+        let first = watch.next_change().await.expect("a change");
+        let second = watch.next_change().await.expect("a change");
         assert_eq!(first.what, Changed::Configuration);
         assert_eq!(second.what, Changed::Purged(tag(1, "1.0")));
         assert!(start < first.revision && first.revision < second.revision);

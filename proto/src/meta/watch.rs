@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
 use super::MetaError;
 use crate::domain::epoch::Revision;
@@ -25,11 +25,23 @@ struct Window {
     compacted: Revision,
 }
 
+/// What a watcher hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchEvent {
+    /// A change.
+    Changed(Change),
+    /// Every change up to this revision has been heard: resume from here.
+    Progress(Revision),
+}
+
 /// One watcher's stream.
 #[derive(Debug)]
-pub struct Watch {
-    backlog: VecDeque<Change>,
-    receiver: broadcast::Receiver<Change>,
+pub struct Watch(Source);
+
+#[derive(Debug)]
+enum Source {
+    Hub { backlog: VecDeque<Change>, receiver: broadcast::Receiver<Change> },
+    Relay(mpsc::Receiver<Result<WatchEvent, MetaError>>),
 }
 
 impl Hub {
@@ -74,22 +86,48 @@ impl Hub {
             return Err(MetaError::Compacted);
         }
         let backlog = window.changes.iter().filter(|change| change.revision > after).cloned().collect();
-        Ok(Watch { backlog, receiver: self.sender.subscribe() })
+        Ok(Watch(Source::Hub { backlog, receiver: self.sender.subscribe() }))
     }
 }
 
 impl Watch {
-    /// The next change.
+    /// A watch whose events come from elsewhere; it ends with the first error.
+    pub fn relay(events: mpsc::Receiver<Result<WatchEvent, MetaError>>) -> Self {
+        Self(Source::Relay(events))
+    }
+
+    /// The next event. May be dropped while it waits; nothing is lost.
     ///
     /// # Errors
     /// [`MetaError::Compacted`] where this watcher was too slow; [`MetaError::Unavailable`] where the host is gone.
-    pub async fn next(&mut self) -> Result<Change, MetaError> {
-        if let Some(change) = self.backlog.pop_front() {
-            return Ok(change);
+    pub async fn next(&mut self) -> Result<WatchEvent, MetaError> {
+        match &mut self.0 {
+            Source::Hub { backlog, receiver } => {
+                if let Some(change) = backlog.pop_front() {
+                    return Ok(WatchEvent::Changed(change));
+                }
+                receiver.recv().await.map(WatchEvent::Changed).map_err(|error| match error {
+                    broadcast::error::RecvError::Lagged(_) => MetaError::Compacted,
+                    broadcast::error::RecvError::Closed => gone(),
+                })
+            }
+            Source::Relay(events) => events.recv().await.unwrap_or_else(|| Err(gone())),
         }
-        self.receiver.recv().await.map_err(|error| match error {
-            broadcast::error::RecvError::Lagged(_) => MetaError::Compacted,
-            broadcast::error::RecvError::Closed => MetaError::Unavailable("the node has stopped".to_owned()),
-        })
     }
+
+    /// The next change, whatever progress is heard of before.
+    ///
+    /// # Errors
+    /// As [`Watch::next`].
+    pub async fn next_change(&mut self) -> Result<Change, MetaError> {
+        loop {
+            if let WatchEvent::Changed(change) = self.next().await? {
+                return Ok(change);
+            }
+        }
+    }
+}
+
+fn gone() -> MetaError {
+    MetaError::Unavailable("the node has stopped".to_owned())
 }

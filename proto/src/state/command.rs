@@ -2,11 +2,10 @@
 
 use crate::domain::entry::{BlobLocation, EntryRef, Touch};
 use crate::domain::epoch::Revision;
-use crate::domain::lease::{
-    AcquireRequest, Acquired, Completion, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId,
-};
+use crate::domain::fleet::Registration;
+use crate::domain::lease::{AcquireRequest, Acquired, Completion, EarnedByHead, FencingToken, LeaseKey, SessionId};
 use crate::domain::principal::{Role, TokenHash};
-use crate::domain::registry::{GroupId, RegionId, UpstreamId};
+use crate::domain::registry::{GroupId, UpstreamId};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::UpstreamSettings;
 
@@ -39,14 +38,7 @@ pub enum Command {
     /// Creates the token of a name, or replaces it.
     PutToken(PutToken),
     /// Opens a session; an earlier one of the same gateway ends, and its leases with it.
-    OpenSession {
-        /// Who.
-        gateway: GatewayId,
-        /// Where.
-        region: RegionId,
-        /// Where other gateways reach it, `host:port`; empty where it serves no peers.
-        address: String,
-    },
+    OpenSession(Registration),
     /// Ends sessions and their leases, by their own wish or because they fell silent.
     EndSessions(Vec<SessionId>),
     /// Asks for a lease.

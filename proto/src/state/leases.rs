@@ -9,19 +9,15 @@ use super::table::{self, Table, id_key};
 use super::{Context, Stop, read};
 use crate::domain::entry::EntryRef;
 use crate::domain::epoch::Epoch;
-use crate::domain::lease::{AcquireRequest, Acquired, FencingToken, GatewayId, Holder, LeaseKey, SessionId};
-use crate::domain::registry::RegionId;
+use crate::domain::fleet::Registration;
+use crate::domain::lease::{AcquireRequest, Acquired, FencingToken, Holder, LeaseKey, SessionId};
 use crate::domain::upstream::Upstream;
 use crate::wire::Record;
 
 use super::rows::RowsError;
 
-pub(super) fn open_session(
-    context: &mut Context<'_>,
-    gateway: &GatewayId,
-    region: &RegionId,
-    address: &str,
-) -> Result<Outcome, Stop> {
+pub(super) fn open_session(context: &mut Context<'_>, registration: &Registration) -> Result<Outcome, Stop> {
+    let Registration { gateway, region, address, version } = registration;
     let id = SessionId(context.index.0);
     let earlier: Vec<SessionId> = read::sessions(context.rows)?
         .into_iter()
@@ -32,7 +28,8 @@ pub(super) fn open_session(
     let session = Session {
         gateway: gateway.0.clone(),
         region: region.clone(),
-        address: address.to_owned(),
+        address: address.clone(),
+        version: version.clone(),
         opened_at: context.counters.now,
     };
     store(context.rows, Table::Sessions, &table::session_key(id), &session)?;

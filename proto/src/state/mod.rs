@@ -87,7 +87,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Outcome, Sto
         Command::UpdateUpstream { id, settings } => configuration::update_upstream(context, *id, settings),
         Command::PurgeUpstream(id) => configuration::purge_upstream(context, *id),
         Command::PutToken(token) => configuration::put_token(context, token),
-        Command::OpenSession { gateway, region, address } => leases::open_session(context, gateway, region, address),
+        Command::OpenSession(registration) => leases::open_session(context, registration),
         Command::EndSessions(ids) => leases::end_sessions(context, ids),
         Command::Acquire(request) => leases::acquire(context, request),
         Command::Release { key, token } => leases::release(context, key, *token),

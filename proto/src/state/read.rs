@@ -1,13 +1,14 @@
 //! Queries over the rows, for every host of the state machine.
 
-use super::rows::{Counters, Delivery, Rows, RowsError, Session, load, load_all};
+use super::rows::{Counters, Delivery, Lease, Rows, RowsError, Session, load, load_all};
 use super::table::{self, Table, id_key};
 use crate::domain::configuration::Configuration;
 use crate::domain::digest::Digest;
 use crate::domain::entry::{BlobLocation, Descriptor, EntryRef, Right, Route, TagEntry, TagKey, Usage};
 use crate::domain::epoch::Revision;
 use crate::domain::image::{RepositoryName, Tag};
-use crate::domain::lease::SessionId;
+use crate::domain::lease::{LeaseKey, SessionId};
+use crate::domain::limits;
 use crate::domain::registry::{Link, RegionId, UpstreamId};
 use crate::domain::upstream::{Origin, Upstream};
 use crate::wire::Record;
@@ -43,6 +44,8 @@ pub struct ContentView {
     pub location: Option<BlobLocation>,
     /// Per upstream asked, in that order.
     pub upstreams: Vec<UpstreamContent>,
+    /// Where else they lie, where not in the region.
+    pub elsewhere: Vec<(RegionId, BlobLocation)>,
 }
 
 /// What is known of a digest at one upstream.
@@ -115,7 +118,9 @@ pub fn content(rows: &dyn Rows, query: &ContentQuery, revision: Revision) -> Res
             delivered: delivered(rows, &upstream.settings.url.origin(), &query.digest)?,
         });
     }
-    Ok(ContentView { revision, location: location(rows, &query.digest, &query.region)?, upstreams })
+    let location = location(rows, &query.digest, &query.region)?;
+    let elsewhere = if location.is_none() { locations(rows, &query.digest)? } else { Vec::new() };
+    Ok(ContentView { revision, location, upstreams, elsewhere })
 }
 
 /// How often an entry was downloaded.
@@ -134,6 +139,11 @@ pub fn sessions(rows: &(impl Rows + ?Sized)) -> Result<Vec<(SessionId, Session)>
         .collect()
 }
 
+/// The lease in force on a key.
+pub fn lease(rows: &(impl Rows + ?Sized), key: &LeaseKey) -> Result<Option<Lease>, RowsError> {
+    load(rows, Table::Leases, &table::lease_key(key))
+}
+
 /// The live object of a digest in a region.
 pub(super) fn location(
     rows: &(impl Rows + ?Sized),
@@ -141,6 +151,18 @@ pub(super) fn location(
     region: &RegionId,
 ) -> Result<Option<BlobLocation>, RowsError> {
     load(rows, Table::Locations, &table::location_key(digest, region))
+}
+
+/// The live objects of a digest, by region.
+fn locations(rows: &dyn Rows, digest: &Digest) -> Result<Vec<(RegionId, BlobLocation)>, RowsError> {
+    let prefix = table::locations_prefix(digest);
+    let rows = rows.scan(Table::Locations, &prefix, None, limits::REGIONS_MAX)?;
+    let parse = |(key, value): (Vec<u8>, Vec<u8>)| {
+        let region = table::region_of_location_key(&key, prefix.len());
+        let region = region.ok_or_else(|| RowsError::new("a location's key names no region"))?;
+        Ok((region, BlobLocation::decode(&value).map_err(RowsError::new)?))
+    };
+    rows.into_iter().map(parse).collect()
 }
 
 /// The right of (upstream, repository) to a digest, unless it is void.

@@ -1,8 +1,11 @@
 //! Ordered byte rows, as a host provides them, and typed access to them.
 
+use std::time::Duration;
+
 use super::table::Table;
 use crate::domain::epoch::{Epoch, Revision};
-use crate::domain::lease::{FencingToken, SessionId};
+use crate::domain::fleet::{FleetMember, Registration, Report};
+use crate::domain::lease::{FencingToken, GatewayId, SessionId};
 use crate::domain::registry::RegionId;
 use crate::domain::time::Timestamp;
 use crate::wire::Record;
@@ -111,8 +114,19 @@ pub struct Session {
     pub region: RegionId,
     /// Where other gateways reach it.
     pub address: String,
+    /// What it runs.
+    pub version: String,
     /// When it opened.
     pub opened_at: Timestamp,
+}
+
+impl Session {
+    /// The gateway as the fleet knows it.
+    pub fn member(self, session: SessionId, report: Option<Report>, heard_ago: Duration) -> FleetMember {
+        let Self { gateway, region, address, version, opened_at } = self;
+        let registration = Registration { gateway: GatewayId(gateway), region, address, version };
+        FleetMember { session, registration, opened_at, report, heard_ago }
+    }
 }
 
 /// A row of [`Table::Leases`].

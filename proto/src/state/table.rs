@@ -159,6 +159,17 @@ pub fn location_key(digest: &Digest, region: &RegionId) -> Vec<u8> {
     Key::default().digest(digest).text(region.as_str()).0
 }
 
+/// What the keys of all [`Table::Locations`] of a digest begin with.
+pub fn locations_prefix(digest: &Digest) -> Vec<u8> {
+    Key::default().digest(digest).0
+}
+
+/// The region of a [`Table::Locations`] key whose digest takes `prefix` bytes.
+pub fn region_of_location_key(key: &[u8], prefix: usize) -> Option<RegionId> {
+    let text = key.get(prefix..)?.strip_suffix(&[0])?;
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 /// [`Table::Rights`] and [`Table::Descriptors`].
 pub fn content_key(upstream: UpstreamId, repository: &RepositoryName, digest: &Digest) -> Vec<u8> {
     Key::default().id(upstream.0).text(repository.as_str()).digest(digest).0

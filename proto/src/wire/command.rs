@@ -5,6 +5,7 @@ use super::record::{credential_from, digest, hash_from, kind_from, kind_to, role
 use super::{DecodeError, Record};
 use crate::domain::entry::{Descriptor, EntryRef, ObjectKey, Touch};
 use crate::domain::epoch::{Epoch, Revision};
+use crate::domain::fleet::Registration;
 use crate::domain::image::Reference;
 use crate::domain::lease::{
     AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
@@ -14,15 +15,15 @@ use crate::domain::time::Timestamp;
 use crate::domain::upstream::{Origin, SourceId, UpstreamSettings};
 use crate::state::command::{Bootstrap, Command, Proposal, PutToken};
 
-fn required<T>(value: Option<T>, message: &'static str, field: &'static str) -> Result<T, DecodeError> {
+pub(super) fn required<T>(value: Option<T>, message: &'static str, field: &'static str) -> Result<T, DecodeError> {
     value.ok_or(DecodeError::field(message, field))
 }
 
-fn region(text: &str, message: &'static str) -> Result<RegionId, DecodeError> {
+pub(super) fn region(text: &str, message: &'static str) -> Result<RegionId, DecodeError> {
     text.parse().map_err(|_| DecodeError::field(message, "region"))
 }
 
-fn entry_to(entry: &EntryRef) -> pb::EntryRef {
+pub(super) fn entry_to(entry: &EntryRef) -> pb::EntryRef {
     let kind = match &entry.reference {
         Reference::Tag(tag) => pb::reference::Kind::Tag(tag.as_str().to_owned()),
         Reference::Digest(digest) => pb::reference::Kind::Digest(digest.hash().to_vec()),
@@ -34,7 +35,7 @@ fn entry_to(entry: &EntryRef) -> pb::EntryRef {
     }
 }
 
-fn entry_from(entry: Option<pb::EntryRef>) -> Result<EntryRef, DecodeError> {
+pub(super) fn entry_from(entry: Option<pb::EntryRef>) -> Result<EntryRef, DecodeError> {
     const NAME: &str = "EntryRef";
     let entry = required(entry, NAME, "entry")?;
     let reference = match required(entry.reference.and_then(|reference| reference.kind), NAME, "reference")? {
@@ -45,7 +46,7 @@ fn entry_from(entry: Option<pb::EntryRef>) -> Result<EntryRef, DecodeError> {
     Ok(EntryRef { upstream: UpstreamId(entry.upstream), repository, reference })
 }
 
-fn key_to(key: &LeaseKey) -> pb::LeaseKey {
+pub(super) fn key_to(key: &LeaseKey) -> pb::LeaseKey {
     let kind = match key {
         LeaseKey::Fill { region, source, digest } => pb::lease_key::Kind::Fill(pb::FillKey {
             region: region.as_str().to_owned(),
@@ -58,7 +59,7 @@ fn key_to(key: &LeaseKey) -> pb::LeaseKey {
     pb::LeaseKey { kind: Some(kind) }
 }
 
-fn key_from(key: Option<pb::LeaseKey>) -> Result<LeaseKey, DecodeError> {
+pub(super) fn key_from(key: Option<pb::LeaseKey>) -> Result<LeaseKey, DecodeError> {
     const NAME: &str = "LeaseKey";
     Ok(match required(key.and_then(|key| key.kind), NAME, "kind")? {
         pb::lease_key::Kind::Fill(fill) => LeaseKey::Fill {
@@ -187,10 +188,11 @@ fn command_to(command: &Command) -> pb::proposal::Command {
             role: role_to(token.role),
             expires_at: token.expires_at.map(|at| at.0),
         }),
-        Command::OpenSession { gateway, region, address } => Pb::OpenSession(pb::OpenSession {
-            gateway: gateway.0.clone(),
-            region: region.as_str().to_owned(),
-            address: address.clone(),
+        Command::OpenSession(registration) => Pb::OpenSession(pb::OpenSession {
+            gateway: registration.gateway.0.clone(),
+            region: registration.region.as_str().to_owned(),
+            address: registration.address.clone(),
+            version: registration.version.clone(),
         }),
         Command::EndSessions(ids) => Pb::EndSessions(pb::EndSessions { ids: ids.iter().map(|id| id.0).collect() }),
         Command::Acquire(request) => Pb::Acquire(pb::Acquire {
@@ -245,11 +247,12 @@ fn command_from(command: pb::proposal::Command) -> Result<Command, DecodeError> 
             role: role_from(m.role, "PutToken")?,
             expires_at: m.expires_at.map(Timestamp),
         }),
-        Pb::OpenSession(m) => Command::OpenSession {
+        Pb::OpenSession(m) => Command::OpenSession(Registration {
             gateway: GatewayId(m.gateway),
             region: region(&m.region, "OpenSession")?,
             address: m.address,
-        },
+            version: m.version,
+        }),
         Pb::EndSessions(m) => Command::EndSessions(m.ids.into_iter().map(SessionId).collect()),
         Pb::Acquire(m) => Command::Acquire(AcquireRequest {
             session: SessionId(m.session),

@@ -3,7 +3,13 @@
 //! The generated code is in [`pb`]; nobody but this folder and the raft log looks at it.
 
 mod command;
+mod fleet;
+mod outcome;
+mod query;
 mod record;
+
+pub use fleet::KeepAlive;
+pub use query::{Asked, AwaitRelease};
 
 /// Generated from `schema/`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
@@ -15,7 +21,21 @@ pub mod pb {
             include!(concat!(env!("OUT_DIR"), "/roadstead.meta.v1.rs"));
         }
     }
-    /// Raft: log, vote and snapshot records.
+    /// Between gateways: running downloads.
+    pub mod peer {
+        /// Version 1.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/roadstead.peer.v1.rs"));
+        }
+    }
+    /// Administration of the group.
+    pub mod admin {
+        /// Version 1.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/roadstead.admin.v1.rs"));
+        }
+    }
+    /// Raft: log, vote and snapshot records, and the calls between members.
     pub mod raft {
         /// Version 1.
         pub mod v1 {

@@ -20,7 +20,7 @@ pub(super) fn digest(bytes: &[u8], message: &'static str) -> Result<Digest, Deco
     Digest::from_hash(algorithm, bytes).ok_or(DecodeError::field(message, "digest"))
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -454,6 +454,7 @@ impl Record for Session {
 
     fn to_message(&self) -> pb::Session {
         pb::Session {
+            version: self.version.clone(),
             gateway: self.gateway.clone(),
             region: self.region.as_str().to_owned(),
             address: self.address.clone(),
@@ -463,7 +464,13 @@ impl Record for Session {
 
     fn from_message(m: pb::Session) -> Result<Self, DecodeError> {
         let region: RegionId = m.region.parse().map_err(|_| DecodeError::field("Session", "region"))?;
-        Ok(Self { gateway: m.gateway, region, address: m.address, opened_at: Timestamp(m.opened_at) })
+        Ok(Self {
+            gateway: m.gateway,
+            region,
+            address: m.address,
+            version: m.version,
+            opened_at: Timestamp(m.opened_at),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::entry::{BlobLocation, ContentKind, Descriptor, EntryRef, ObjectKey, Right, Route, TagEntry};
 use crate::domain::entry::{Touch, Usage};
 use crate::domain::epoch::{Epoch, Revision};
+use crate::domain::fleet::Registration;
 use crate::domain::image::Reference;
 use crate::domain::lease::{
     AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
@@ -168,10 +169,8 @@ fn command() -> impl Strategy<Value = Command> {
     });
     let update =
         (any::<u64>(), settings()).prop_map(|(id, settings)| Command::UpdateUpstream { id: UpstreamId(id), settings });
-    let open = (".{0,9}", region(), ".{0,9}").prop_map(|(gateway, region, address)| Command::OpenSession {
-        gateway: GatewayId(gateway),
-        region,
-        address,
+    let open = (".{0,9}", region(), ".{0,9}", ".{0,9}").prop_map(|(gateway, region, address, version)| {
+        Command::OpenSession(Registration { gateway: GatewayId(gateway), region, address, version })
     });
     let acquire = (any::<(u64, u64)>(), lease_key(), entry(), region(), option::of(any::<u64>())).prop_map(
         |((session, epoch), key, entry, region, distrusts)| {
@@ -313,7 +312,7 @@ proptest! {
         read_back(&Purge { epoch: upstream_epoch, at: created_at });
         read_back(&Delivery { at: created_at });
         let gateway = etag.unwrap_or_default();
-        read_back(&Session { address: gateway.clone(), gateway, region, opened_at: created_at });
+        read_back(&Session { address: gateway.clone(), version: gateway.clone(), gateway, region, opened_at: created_at });
         read_back(&Lease { session: SessionId(a), token: FencingToken(b), acquired_at: updated_at });
     }
 

@@ -26,8 +26,8 @@ async fn a_watcher_below_the_window_is_told() {
     }
     assert!(matches!(hub.watch(Revision(1)), Err(MetaError::Compacted)));
     let mut watch = hub.watch(Revision(2)).unwrap();
-    assert_eq!(watch.next().await, Ok(change(3)));
-    assert_eq!(watch.next().await, Ok(change(4)));
+    assert_eq!(watch.next_change().await, Ok(change(3)));
+    assert_eq!(watch.next_change().await, Ok(change(4)));
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_slow_watcher_is_dropped_and_not_waited_for() {
     for revision in 1..=5 {
         hub.publish(change(revision));
     }
-    assert_eq!(watch.next().await, Err(MetaError::Compacted));
+    assert_eq!(watch.next_change().await, Err(MetaError::Compacted));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::{ContentKind, EntryRef, ObjectKey, Touch};
 use roadstead_proto::domain::epoch::{Epoch, Revision};
+use roadstead_proto::domain::fleet::Registration;
 use roadstead_proto::domain::image::Reference;
 use roadstead_proto::domain::lease::{
     AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
@@ -88,11 +89,12 @@ fn command() -> impl Strategy<Value = Command> {
     });
     prop_oneof![
         1 => Just(bootstrap),
-        1 => "[gh]".prop_map(|gateway| Command::OpenSession {
+        1 => "[gh]".prop_map(|gateway| Command::OpenSession(Registration {
             gateway: GatewayId(gateway),
             region: RegionId::default_region(),
             address: String::new(),
-        }),
+            version: String::new(),
+        })),
         1 => (1u64..20).prop_map(|id| Command::EndSessions(vec![SessionId(id)])),
         3 => acquire,
         3 => complete,

@@ -1,0 +1,143 @@
+//! What a command brought about: domain ↔ protobuf. Only on the wire, never on disk.
+
+use super::command::{entry_from, entry_to, required};
+use super::pb::meta::v1 as pb;
+use super::{DecodeError, Record};
+use crate::domain::entry::{BlobLocation, Right};
+use crate::domain::epoch::Revision;
+use crate::domain::lease::{Acquired, FencingToken, Holder, SessionId};
+use crate::domain::registry::{GroupId, UpstreamId};
+use crate::meta::WatchEvent;
+use crate::state::command::{Change, Changed, Outcome, Recorded, Refusal};
+
+fn refusal_to(refusal: Refusal) -> pb::Refusal {
+    use pb::refusal::Kind;
+    let (kind, subject) = match refusal {
+        Refusal::NoUpstream(id) => (Kind::NoUpstream, id.0),
+        Refusal::NoGroup(id) => (Kind::NoGroup, id.0),
+        Refusal::NoSession => (Kind::NoSession, 0),
+        Refusal::LeaseLost => (Kind::LeaseLost, 0),
+        Refusal::EpochChanged => (Kind::EpochChanged, 0),
+        Refusal::NotDelivered => (Kind::NotDelivered, 0),
+        Refusal::TooManyUpstreams(limit) => (Kind::TooManyUpstreams, limit as u64),
+    };
+    pb::Refusal { kind: kind.into(), subject }
+}
+
+fn refusal_from(m: pb::Refusal) -> Result<Refusal, DecodeError> {
+    use pb::refusal::Kind;
+    Ok(match Kind::try_from(m.kind) {
+        Ok(Kind::NoUpstream) => Refusal::NoUpstream(UpstreamId(m.subject)),
+        Ok(Kind::NoGroup) => Refusal::NoGroup(GroupId(m.subject)),
+        Ok(Kind::NoSession) => Refusal::NoSession,
+        Ok(Kind::LeaseLost) => Refusal::LeaseLost,
+        Ok(Kind::EpochChanged) => Refusal::EpochChanged,
+        Ok(Kind::NotDelivered) => Refusal::NotDelivered,
+        Ok(Kind::TooManyUpstreams) => {
+            Refusal::TooManyUpstreams(usize::try_from(m.subject).map_err(|_| DecodeError::field("Refusal", "subject"))?)
+        }
+        Ok(Kind::Unspecified) | Err(_) => return Err(DecodeError::field("Refusal", "kind")),
+    })
+}
+
+fn acquired_to(acquired: &Acquired) -> pb::Acquired {
+    use pb::acquired::Answer;
+    let answer = match acquired {
+        Acquired::Granted(token) => Answer::Granted(token.0),
+        Acquired::Held(holder) => Answer::Held(pb::Holder {
+            session: holder.session.0,
+            token: holder.token.0,
+            address: holder.address.clone(),
+        }),
+        Acquired::Stored { location, right } => {
+            Answer::Stored(pb::StoredContent { location: Some(location.to_message()), right: Some(right.to_message()) })
+        }
+    };
+    pb::Acquired { answer: Some(answer) }
+}
+
+fn acquired_from(m: pb::Acquired) -> Result<Acquired, DecodeError> {
+    use pb::acquired::Answer;
+    const STORED: &str = "StoredContent";
+    Ok(match required(m.answer, "Acquired", "answer")? {
+        Answer::Granted(token) => Acquired::Granted(FencingToken(token)),
+        Answer::Held(holder) => Acquired::Held(Holder {
+            session: SessionId(holder.session),
+            token: FencingToken(holder.token),
+            address: holder.address,
+        }),
+        Answer::Stored(stored) => Acquired::Stored {
+            location: BlobLocation::from_message(required(stored.location, STORED, "location")?)?,
+            right: Right::from_message(required(stored.right, STORED, "right")?)?,
+        },
+    })
+}
+
+/// The answer to a proposal: an outcome, or a refusal by the rules.
+impl Record for Result<Outcome, Refusal> {
+    type Message = pb::Outcome;
+
+    fn to_message(&self) -> pb::Outcome {
+        use pb::outcome::Outcome as Pb;
+        let outcome = match self {
+            Ok(Outcome::Done) => Pb::Done(pb::Done {}),
+            Ok(Outcome::Bootstrapped { created }) => Pb::Bootstrapped(pb::Bootstrapped { created: *created }),
+            Ok(Outcome::SessionOpened(session)) => Pb::SessionOpened(session.0),
+            Ok(Outcome::Acquired(acquired)) => Pb::Acquired(acquired_to(acquired)),
+            Ok(Outcome::Completed(Recorded::Outdated)) => Pb::Recorded(pb::Recorded { outdated: true, location: None }),
+            Ok(Outcome::Completed(Recorded::Live(location))) => {
+                Pb::Recorded(pb::Recorded { outdated: false, location: location.as_ref().map(Record::to_message) })
+            }
+            Err(refusal) => Pb::Refused(refusal_to(*refusal)),
+        };
+        pb::Outcome { outcome: Some(outcome) }
+    }
+
+    fn from_message(m: pb::Outcome) -> Result<Self, DecodeError> {
+        use pb::outcome::Outcome as Pb;
+        Ok(Ok(match required(m.outcome, "Outcome", "outcome")? {
+            Pb::Done(pb::Done {}) => Outcome::Done,
+            Pb::Bootstrapped(m) => Outcome::Bootstrapped { created: m.created },
+            Pb::SessionOpened(session) => Outcome::SessionOpened(SessionId(session)),
+            Pb::Acquired(acquired) => Outcome::Acquired(acquired_from(acquired)?),
+            Pb::Recorded(m) if m.outdated => Outcome::Completed(Recorded::Outdated),
+            Pb::Recorded(m) => {
+                Outcome::Completed(Recorded::Live(m.location.map(BlobLocation::from_message).transpose()?))
+            }
+            Pb::Refused(refusal) => return Ok(Err(refusal_from(refusal)?)),
+        }))
+    }
+}
+
+impl Record for WatchEvent {
+    type Message = pb::WatchEvent;
+
+    fn to_message(&self) -> pb::WatchEvent {
+        use pb::watch_event::Event;
+        let event = match self {
+            Self::Progress(revision) => Event::Progress(revision.0),
+            Self::Changed(change) => Event::Change(pb::Change {
+                revision: change.revision.0,
+                what: Some(match &change.what {
+                    Changed::Configuration => pb::change::What::Configuration(pb::ConfigurationChanged {}),
+                    Changed::Purged(entry) => pb::change::What::Purged(entry_to(entry)),
+                }),
+            }),
+        };
+        pb::WatchEvent { event: Some(event) }
+    }
+
+    fn from_message(m: pb::WatchEvent) -> Result<Self, DecodeError> {
+        use pb::watch_event::Event;
+        Ok(match required(m.event, "WatchEvent", "event")? {
+            Event::Progress(revision) => Self::Progress(Revision(revision)),
+            Event::Change(change) => Self::Changed(Change {
+                revision: Revision(change.revision),
+                what: match required(change.what, "Change", "what")? {
+                    pb::change::What::Configuration(pb::ConfigurationChanged {}) => Changed::Configuration,
+                    pb::change::What::Purged(entry) => Changed::Purged(entry_from(Some(entry))?),
+                },
+            }),
+        })
+    }
+}
