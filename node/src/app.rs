@@ -12,6 +12,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::network::NetSnapshot;
 use openraft::{BasicNode, RaftMetrics, RaftNetworkFactory, SnapshotPolicy};
 use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::offload::offload;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -77,7 +78,7 @@ impl Node {
         let directory = {
             let (config, medium) = (config.clone(), Arc::clone(&components.medium));
             // A file that a crash left is repaired while it is opened.
-            let opened = tokio::task::spawn_blocking(move || Directory::open(&config, medium)).await;
+            let opened = offload(move || Directory::open(&config, medium)).await;
             opened.map_err(|error| StartError::Raft(error.to_string()))??
         };
         let Directory { marker, log, log_closed, state, snapshots, lock } = directory;
@@ -129,7 +130,7 @@ impl Node {
             let state = Arc::clone(&state);
             async move {
                 // Where it fails, the next apply fails too, and raft stops with the reason.
-                match tokio::task::spawn_blocking(move || state.checkpoint()).await {
+                match offload(move || state.checkpoint()).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::error!(%error, "the state file could not be synced"),
                     Err(error) => tracing::error!(%error, "the state file could not be synced"),
@@ -230,7 +231,7 @@ impl Node {
         }
         let flushed = self.writer.flush().await;
         let state = Arc::clone(&self.meta.state);
-        let synced = tokio::task::spawn_blocking(move || state.checkpoint()).await.map_err(io::Error::other);
+        let synced = offload(move || state.checkpoint()).await.map_err(io::Error::other);
         let state_closed = self.meta.state.close();
         drop((self.writer, self.log));
         let closed = async {

@@ -5,6 +5,7 @@
 //! | [`domain`] | validated values: digests, image names, upstreams, entries, leases; pure | nothing |
 //! | [`error`] | the closed set of error codes and what each allows a caller to do | nothing |
 //! | [`clock`] | time as a value | `domain` |
+//! | [`offload`] | work that would hold up an async thread | nothing |
 //! | [`wire`] | protobuf form of every persisted value, and conversions to and from `domain` | `domain` |
 //! | [`state`] | the metadata state machine: `apply(rows, command, at) -> outcome`, pure | `domain`, `wire` |
 //! | `rpc` | connections between nodes, gateways and the CLI: who may call whom, and what an error looks like on the wire | all above |
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod domain;
 pub mod error;
 pub mod meta;
+pub mod offload;
 #[cfg(feature = "rpc")]
 pub mod rpc;
 pub mod state;

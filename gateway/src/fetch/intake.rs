@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roadstead_proto::domain::digest::Verifier;
+use roadstead_proto::offload::offload;
 use roadstead_storage::staged::Staged;
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -152,7 +153,7 @@ impl<'a> Intake<'a> {
         self.batch_bytes = 0;
         let (batch, unwritten) = (std::mem::take(&mut self.batch), self.fill.spool().unwritten());
         let spool = Arc::clone(self.fill.spool());
-        self.job = Some(tokio::task::spawn_blocking(move || {
+        self.job = Some(offload(move || {
             worker.hash(&batch);
             if let Some(pieces) = unwritten {
                 worker.write(&spool, &pieces);

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roadstead_proto::domain::limits;
+use roadstead_proto::offload::offload;
 use roadstead_storage::floor::Floor;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -381,7 +382,7 @@ impl Reader {
             self.stand_at(&mut state, offset);
             (file, end.min(file_end))
         };
-        let read = tokio::task::spawn_blocking(move || {
+        let read = offload(move || {
             let length = usize::try_from((end - offset).min(READ_BYTES)).unwrap_or_default();
             let mut buffer = vec![0; length];
             file.read_exact_at(&mut buffer, offset).map_err(failed("reading the spool file"))?;

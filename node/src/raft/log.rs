@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
+use roadstead_proto::offload::offload;
 
 use super::codec::Stored;
 use super::writer::{Op, Writer};
@@ -286,7 +287,7 @@ impl RaftLogStorage<Types> for LogStore {
         // openraft purges only what a snapshot holds, and a snapshot is offered after a checkpoint. Checked all the same:
         // entries that are gone before their effect is durable are lost for good.
         let state = Arc::clone(&self.state);
-        tokio::task::spawn_blocking(move || state.checkpoint_covering(upto.index)).await.map_err(failed)??;
+        offload(move || state.checkpoint_covering(upto.index)).await.map_err(failed)??;
         {
             let mut tail = self.file.tail();
             tail.purged = tail.purged.max(Some(upto));

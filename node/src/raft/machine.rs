@@ -11,6 +11,7 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::offload::offload;
 use roadstead_proto::state::apply;
 
 use super::codec::Stored;
@@ -55,8 +56,7 @@ impl Machine {
         let head = Head { applied: applied.map(|id| id.to_message()), membership: Some(membership.to_message()) };
         let state = Arc::clone(&self.state);
         // Not on a worker thread of the runtime: the transaction may have to wait for a checkpoint's fsync.
-        let answers =
-            tokio::task::spawn_blocking(move || state.write(|rows| Ok((apply_entries(rows, &entries)?, head))));
+        let answers = offload(move || state.write(|rows| Ok((apply_entries(rows, &entries)?, head))));
         let answers = answers.await.map_err(failed)??;
         (self.applied, self.membership) = (applied, membership);
         // Readers see the rows by now: whoever hears of a change finds it.
@@ -76,7 +76,7 @@ impl Machine {
             return Ok(());
         }
         let state = Arc::clone(&self.state);
-        tokio::task::spawn_blocking(move || state.checkpoint()).await.map_err(failed)?
+        offload(move || state.checkpoint()).await.map_err(failed)?
     }
 }
 
@@ -126,7 +126,7 @@ impl RaftStateMachine<Types> for Machine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> io::Result<()> {
         let (state, snapshots, meta) = (Arc::clone(&self.state), Arc::clone(&self.snapshots), meta.clone());
-        let installed = tokio::task::spawn_blocking(move || install(&state, &snapshots, meta, snapshot));
+        let installed = offload(move || install(&state, &snapshots, meta, snapshot));
         (self.applied, self.membership) = decode_head(installed.await.map_err(failed)??)?;
         self.publisher.compact(Revision(self.applied.map_or(0, |id| id.index)));
         Ok(())
@@ -170,6 +170,6 @@ impl RaftSnapshotBuilder<Types> for Builder {
         let (state, snapshots) = (Arc::clone(&self.state), Arc::clone(&self.snapshots));
         // Once it is offered, raft purges the log up to it: the state has to stand without those entries first.
         let build = move || snapshots.build(&view, || state.checkpoint());
-        tokio::task::spawn_blocking(build).await.map_err(failed)?
+        offload(build).await.map_err(failed)?
     }
 }

@@ -4,7 +4,7 @@
 //! at the same time cost one fsync. An operation is answered only after the commit that holds it. Order in the file is
 //! the order of the queue: a vote and the entries appended under it can never change places.
 //!
-//! Commits run on tokio's blocking pool and not on a thread of their own, so that a paused clock (a simulation) waits for them.
+//! Commits are offloaded like all such work and have no thread of their own, so that a simulation can keep them on its.
 
 use std::io;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use openraft::storage::IOFlushed;
 use redb::{ReadableTable, Table};
+use roadstead_proto::offload::offload;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -130,7 +131,7 @@ async fn drive(file: Arc<LogFile>, mut jobs: Jobs) {
             continue;
         }
         let (task_file, first) = (Arc::clone(&file), std::mem::take(&mut batch));
-        let committed = tokio::task::spawn_blocking(move || commit_all(&task_file, first, jobs)).await;
+        let committed = offload(move || commit_all(&task_file, first, jobs)).await;
         let is_sound;
         (jobs, is_sound) = match committed {
             Ok(result) => result,

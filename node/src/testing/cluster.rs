@@ -16,6 +16,7 @@ use openraft::raft::{
 use openraft::{BasicNode, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use roadstead_proto::clock::{Clock, SystemClock};
 use roadstead_proto::meta::{Consistency, MetaStore};
+use roadstead_proto::offload::offload;
 
 use super::power::Power;
 use crate::raft::codec::Stored;
@@ -303,7 +304,7 @@ impl RaftNetworkV2<Types> for Link {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let install = |peer: Peer| async move {
             let snapshots = Arc::clone(&peer.snapshots);
-            let copy = tokio::task::spawn_blocking(move || copy(&snapshots, snapshot));
+            let copy = offload(move || copy(&snapshots, snapshot));
             let snapshot = copy.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
             peer.group.install_full_snapshot(vote, snapshot).await.map_err(|error| error.to_string())
         };

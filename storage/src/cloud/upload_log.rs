@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::ObjectKey;
+use roadstead_proto::offload::offload;
 
 use crate::blob::{BodyError, Part};
 use crate::key;
@@ -120,13 +121,13 @@ impl UploadLog for FileLog {
             return Err(StrangeId.into());
         }
         let (log, key, upload) = (self.clone(), *key, upload.to_owned());
-        Ok(tokio::task::spawn_blocking(move || log.write(&key, &upload)).await??)
+        Ok(offload(move || log.write(&key, &upload)).await??)
     }
 
     async fn ended(&self, key: &ObjectKey, upload: &str) {
         let (log, key, upload) = (self.clone(), *key, upload.to_owned());
         // Also when whoever waits for it leaves; the runtime ends only after it.
-        let removed = tokio::task::spawn_blocking(move || log.remove(&key, &upload));
+        let removed = offload(move || log.remove(&key, &upload));
         if let Err(error) = removed.await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the record of an upload that ended stays");
         }
@@ -134,7 +135,7 @@ impl UploadLog for FileLog {
 
     async fn left(&self) -> Result<Vec<(ObjectKey, String)>, BodyError> {
         let log = self.clone();
-        Ok(tokio::task::spawn_blocking(move || log.read()).await??)
+        Ok(offload(move || log.read()).await??)
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use object_store::local::LocalFileSystem;
 use roadstead_proto::domain::digest::{Algorithm, Digest};
 use roadstead_proto::domain::entry::ObjectKey;
+use roadstead_proto::offload::offload;
 
 use crate::blob::Part;
 use crate::floor::Floor;
@@ -98,7 +99,7 @@ impl LocalDirectory {
     /// Removes staging files of one key. Only for the writer of that key, after its commit failed.
     pub(super) async fn clear_staged(self: &Arc<Self>, key: ObjectKey) {
         let paths = [key::object_path(&key), key::checksums_path(&key)].map(|path| self.root.join(path.as_ref()));
-        let cleared = tokio::task::spawn_blocking(move || {
+        let cleared = offload(move || {
             for path in paths {
                 // Numbers are given out from 1 and one key has one writer, so the first gap is the end.
                 for number in 1.. {
@@ -119,7 +120,7 @@ impl LocalDirectory {
     /// asking it by prefix would touch every object; this reads names only.
     pub(super) async fn names_of(self: &Arc<Self>, digest: Digest) -> io::Result<Vec<object_store::path::Path>> {
         let this = Arc::clone(self);
-        let found = tokio::task::spawn_blocking(move || {
+        let found = offload(move || {
             let prefix = key::file_prefix(&digest);
             let named = files(&this.root, digest.algorithm())?.filter(|name| name.starts_with(&prefix));
             let keys = named.filter_map(|name| key::parse_file(digest.algorithm(), &name));

@@ -24,6 +24,7 @@ use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStoreExt as _};
 use roadstead_proto::domain::digest::Verifier;
 use roadstead_proto::domain::entry::ObjectKey;
 use roadstead_proto::domain::limits::CHUNK_BYTES;
+use roadstead_proto::offload::offload;
 
 use super::pool::Pool;
 use super::tier::{Inner, translate};
@@ -223,7 +224,7 @@ impl Blocks {
         match &mut self.source {
             Source::File(file) => {
                 let (file, pool, from) = (Arc::clone(file), Arc::clone(&self.pool), self.read);
-                let read = tokio::task::spawn_blocking(move || read_file(&file, &pool, from, wanted)).await;
+                let read = offload(move || read_file(&file, &pool, from, wanted)).await;
                 let read = read.map_err(|_| StorageError::unavailable(Operation::Get, CutShort))?;
                 self.ready = read.map_err(|error| StorageError::unavailable(Operation::Get, error))?;
             }

@@ -14,6 +14,7 @@ use object_store::signer::{Method, Signer};
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use roadstead_proto::domain::entry::ObjectKey;
 use roadstead_proto::domain::limits::{BLOB_MAX_BYTES, STORE_UPLOAD_PARTS_MAX};
+use roadstead_proto::offload::offload;
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, advice};
@@ -123,8 +124,7 @@ impl ObjectTier {
     /// Over a local directory, which is created if need be. Clears what a killed process left.
     pub async fn open_local(path: &Path, options: Options) -> Result<Self, OpenError> {
         let path = path.to_owned();
-        let opened =
-            tokio::task::spawn_blocking(move || LocalDirectory::open(&path, Floor(options.min_free_bytes))).await;
+        let opened = offload(move || LocalDirectory::open(&path, Floor(options.min_free_bytes))).await;
         let (directory, store) = opened.map_err(|_| StorageError::unavailable(Operation::Probe, CutShort))??;
         Self::open(Arc::new(store), Uploads::Handles, None, Some(Arc::new(directory)), options).await
     }

@@ -21,6 +21,7 @@ use futures::StreamExt as _;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
 use roadstead_proto::domain::entry::ObjectKey;
 use roadstead_proto::domain::limits::CHUNK_BYTES;
+use roadstead_proto::offload::offload;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
@@ -63,7 +64,7 @@ type Turn = Box<dyn Any + Send>;
 pub(super) async fn stage(inner: &Arc<Inner>, key: &ObjectKey) -> Result<Option<Staged>, StorageError> {
     let Some(local) = inner.local.clone() else { return Ok(None) };
     let (key, turn) = (*key, inner.writers.enter(*key).await);
-    let staged = tokio::task::spawn_blocking(move || local.stage(key, Box::new(turn))).await;
+    let staged = offload(move || local.stage(key, Box::new(turn))).await;
     match staged {
         Ok(staged) => staged.map(Some).map_err(|error| of_file(Operation::Put, error)),
         Err(_) => Err(StorageError::unavailable(Operation::Put, CutShort)),
@@ -305,7 +306,7 @@ impl Inner {
                 let checksums = self.store.put(&key::checksums_path(key), summer.finish().encode().into()).await;
                 checksums.map_err(|error| translate(Operation::Put, key, error))?;
             }
-            let renamed = tokio::task::spawn_blocking(move || staged.rename(&target)).await;
+            let renamed = offload(move || staged.rename(&target)).await;
             let renamed = renamed.map_err(|_| StorageError::unavailable(Operation::Put, CutShort))?;
             renamed.map_err(|error| of_file(Operation::Put, error))
         };
