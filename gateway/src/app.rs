@@ -10,7 +10,6 @@ use roadstead_proto::domain::limits;
 use roadstead_proto::meta::{Leases, MetaError, MetaStore};
 use roadstead_storage::blob::BlobStore;
 use roadstead_storage::floor::Floor;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::pull::Puller;
 use crate::resolve::Resolver;
 use crate::seal::Keyring;
-use crate::server::{self, Answer, Received};
+use crate::server::{self, Answer, Listener, Received};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Client, HttpExchange};
 use crate::usage::UsageLog;
@@ -156,7 +155,7 @@ impl Gateway {
 
     /// Serves both listeners until `stop`; then drains: not ready, no new connections, running streams and downloads to
     /// their end within the drain timeout, and last the session.
-    pub async fn serve(mut self, listener: TcpListener, admin: TcpListener, stop: CancellationToken) {
+    pub async fn serve(mut self, listener: impl Listener, admin: impl Listener, stop: CancellationToken) {
         let jobs_stop = CancellationToken::new();
         let jobs = self.start_jobs(&jobs_stop);
         if let Some(prefetches) = self.prefetches.take() {

@@ -1,6 +1,8 @@
 //! A listener and its connections: limits on what comes in, request ids, and a graceful end.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use roadstead_proto::domain::digest::encode_hex;
 use roadstead_proto::domain::limits;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -99,8 +102,27 @@ async fn handle(
     Ok(response)
 }
 
+/// Where connections come from: TCP in production, a simulated network in its tests.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next connection, and who is at the other end.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = TcpListener::accept(self).await?;
+        let _ = stream.set_nodelay(true);
+        Ok((stream, peer))
+    }
+}
+
 /// Serves until `stop`, then waits for what is running, at most `drain_timeout`.
-pub async fn serve(listener: TcpListener, answer: impl Answer, stop: CancellationToken, drain_timeout: Duration) {
+pub async fn serve(mut listener: impl Listener, answer: impl Answer, stop: CancellationToken, drain_timeout: Duration) {
     let (protocol, graceful) = (protocol(), GracefulShutdown::new());
     loop {
         let accepted = tokio::select! {
@@ -124,11 +146,10 @@ pub async fn serve(listener: TcpListener, answer: impl Answer, stop: Cancellatio
 fn spawn_connection(
     protocol: &auto::Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     client: ClientAddress,
     answer: impl Answer,
 ) {
-    let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |request| handle(answer.clone(), client, request));
     let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
