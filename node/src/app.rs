@@ -12,6 +12,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::network::NetSnapshot;
 use openraft::{BasicNode, RaftMetrics, RaftNetworkFactory, SnapshotPolicy};
 use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::domain::limits;
 use roadstead_proto::offload::offload;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -124,6 +125,11 @@ impl Node {
                     tracing::debug!(%error, "silent sessions could not be ended");
                 }
             }
+        });
+        let publisher = Arc::clone(&self.meta.publisher);
+        self.every(limits::WATCH_HEARTBEAT, move || {
+            publisher.beat();
+            std::future::ready(())
         });
         let state = Arc::clone(&self.meta.state);
         self.every(timing.checkpoint, move || {

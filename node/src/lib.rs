@@ -4,6 +4,7 @@
 //!
 //! | file | level | what it holds |
 //! |---|---|---|
+//! | `grpc` | 6 | [`grpc::serve`]: what a member serves to gateways |
 //! | `app` | 5 | [`Node`]: one member put together, started, stopped |
 //! | `directory` | 4 | a member's directory: whose it is, and everything in it, open |
 //! | `local` | 3 | [`LocalMeta`]: `MetaStore` and `Leases` on this member |
@@ -44,6 +45,7 @@ mod app;
 mod config;
 mod directory;
 mod error;
+pub mod grpc;
 mod local;
 mod raft;
 mod sessions;

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use crate::raft::{Answer, Group, Types, Write};
 use crate::sessions::Sessions;
-use crate::store::rows::is_unreadable;
+use crate::store::rows::{ReadRows, is_unreadable};
 use crate::store::state::{StateFile, View};
 use crate::watch::Publisher;
 
@@ -54,6 +54,33 @@ impl LocalMeta {
         }
         let view = self.state.read().map_err(|error| MetaError::Unavailable(error.to_string()))?;
         query(&view).map_err(unanswered)
+    }
+
+    /// The same, with the revision of that state.
+    pub(crate) async fn read_at<T>(
+        &self,
+        consistency: Consistency,
+        query: impl FnOnce(&ReadRows, Revision) -> Result<T, RowsError>,
+    ) -> Result<(T, Revision), MetaError> {
+        let query = |view: &View| {
+            let revision = revision(view)?;
+            Ok((query(view.rows(), revision)?, revision))
+        };
+        self.read(consistency, query).await
+    }
+
+    /// The revision that this member has applied.
+    pub(crate) fn applied(&self) -> Revision {
+        Revision(self.state.applied_index().unwrap_or(0))
+    }
+
+    /// Waits until this member has applied `revision`, at most for `patience`; whether that came to be.
+    pub(crate) async fn catches_up(&self, revision: Revision, patience: Duration) -> bool {
+        if self.applied() >= revision {
+            return true;
+        }
+        let wait = self.group.wait(Some(patience));
+        wait.applied_index_at_least(Some(revision.0), "this member catches up").await.is_ok()
     }
 
     /// Returns once this member has applied everything that was committed when it was called.
@@ -110,16 +137,6 @@ impl LocalMeta {
         }
         Ok(silent)
     }
-
-    /// Returns once this member has applied `revision`.
-    async fn caught_up(&self, revision: Revision) -> Result<(), MetaError> {
-        let wait = self.group.wait(Some(self.patience));
-        if wait.applied_index_at_least(Some(revision.0), "a watch begins").await.is_ok() {
-            return Ok(());
-        }
-        let applied = self.state.applied_index();
-        Err(MetaError::Unavailable(format!("this member has applied {applied:?}, not yet {}", revision.0)))
-    }
 }
 
 /// Leadership is sure while the lease is fresh; else a round of heartbeats makes it so.
@@ -143,8 +160,8 @@ fn not_leader(forward: &ForwardToLeader<Types>) -> MetaError {
 }
 
 fn revision(view: &View) -> Result<Revision, RowsError> {
-    let head = view.head().map_err(RowsError::new)?;
-    Ok(Revision(head.applied.map_or(0, |applied| applied.index)))
+    let applied = view.applied().map_err(RowsError::new)?;
+    Ok(Revision(applied.map_or(0, |applied| applied.index)))
 }
 
 #[async_trait]
@@ -186,8 +203,9 @@ impl MetaStore for LocalMeta {
     }
 
     async fn watch(&self, after: Revision) -> Result<Watch, MetaError> {
-        if self.state.applied_index() < Some(after.0) && after > Revision(0) {
-            self.caught_up(after).await?;
+        if !self.catches_up(after, self.patience).await {
+            let applied = self.applied().0;
+            return Err(MetaError::Unavailable(format!("this member has applied {applied}, not yet {}", after.0)));
         }
         self.publisher.watch(after)
     }
@@ -230,6 +248,10 @@ impl Leases for LocalMeta {
 
     async fn await_release(&self, key: &LeaseKey, token: FencingToken, patience: Duration) -> Result<bool, MetaError> {
         let wait = async {
+            // A member that has not come to the grant yet, which is the revision of its name, knows of no such lease.
+            if !self.catches_up(Revision(token.0), patience).await {
+                return Ok(false);
+            }
             let mut metrics = self.group.metrics();
             loop {
                 let lease = self.read(Consistency::Local, |view| read::lease(view.rows(), key)).await?;

@@ -22,12 +22,18 @@ impl Publisher {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells watchers what was applied; never waits for one.
-    pub(crate) fn publish(&self, changes: &[Change]) {
+    /// Tells watchers what was applied up to `revision`; never waits for one.
+    pub(crate) fn publish<'a>(&self, changes: impl IntoIterator<Item = &'a Change>, revision: Revision) {
         let hub = self.hub();
         for change in changes {
             hub.publish(change.clone());
         }
+        hub.reached(revision);
+    }
+
+    /// Tells watchers how far they are.
+    pub(crate) fn beat(&self) {
+        self.hub().beat();
     }
 
     /// A snapshot took this member to `revision` and left out the changes on the way: every running watch ends, and resuming

@@ -1,5 +1,7 @@
 //! The binary from outside: what it prints, what it writes, how it ends.
 //!
+//! And, in [`nodes`], what only this crate sees both sides of: a gateway's client of the metadata, and the nodes it calls.
+//!
 //! Every test has a data directory, free ports and an upstream of its own. What a test waits for is an event: a line that is
 //! printed, an answer, the end of a process.
 
@@ -8,6 +10,7 @@
 mod drain;
 mod first_start;
 mod listeners;
+mod nodes;
 mod prefetch;
 mod process;
 mod proxy;

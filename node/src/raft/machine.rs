@@ -60,9 +60,8 @@ impl Machine {
         let answers = answers.await.map_err(failed)??;
         (self.applied, self.membership) = (applied, membership);
         // Readers see the rows by now: whoever hears of a change finds it.
-        for answer in answers.iter().filter_map(|answer| answer.0.as_ref()) {
-            self.publisher.publish(&answer.changes);
-        }
+        let changes = answers.iter().filter_map(|answer| answer.0.as_ref()).flat_map(|answer| &answer.changes);
+        self.publisher.publish(changes, Revision(applied.map_or(0, |id| id.index)));
         for (responder, answer) in responders.into_iter().zip(answers) {
             if let Some(responder) = responder {
                 responder.send(answer);

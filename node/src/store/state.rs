@@ -124,9 +124,7 @@ impl StateFile {
         // Read inside the transaction: no apply can come between this index and the commit that covers it.
         let covered = {
             let facts = write.open_table(FACTS).map_err(failed)?;
-            let applied = facts.get(APPLIED).map_err(failed)?;
-            let applied = applied.map(|bytes| pb::LogId::decode(bytes.value())).transpose().map_err(failed)?;
-            count(applied.as_ref())
+            count(applied(&facts)?.as_ref())
         };
         write.commit().map_err(failed)?;
         self.durable.store(covered, Ordering::Release);
@@ -192,6 +190,11 @@ impl View {
         head(&self.transaction)
     }
 
+    /// The last entry whose effect they hold: the head without the membership, which no read asks for.
+    pub(crate) fn applied(&self) -> io::Result<Option<pb::LogId>> {
+        applied(&self.transaction.open_table(FACTS).map_err(failed)?)
+    }
+
     /// Every row with its whole key, in order.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<()> {
         for row in self.rows.0.iter().map_err(failed)? {
@@ -218,12 +221,16 @@ fn open(medium: &dyn Medium, path: &Path) -> io::Result<Current> {
 
 fn head(transaction: &ReadTransaction) -> io::Result<Head> {
     let facts = transaction.open_table(FACTS).map_err(failed)?;
-    let applied = facts.get(APPLIED).map_err(failed)?;
     let membership = facts.get(MEMBERSHIP).map_err(failed)?;
     Ok(Head {
-        applied: applied.map(|bytes| pb::LogId::decode(bytes.value())).transpose().map_err(failed)?,
+        applied: applied(&facts)?,
         membership: membership.map(|bytes| pb::StoredMembership::decode(bytes.value())).transpose().map_err(failed)?,
     })
+}
+
+fn applied(facts: &impl ReadableTable<&'static str, &'static [u8]>) -> io::Result<Option<pb::LogId>> {
+    let bytes = facts.get(APPLIED).map_err(failed)?;
+    bytes.map(|bytes| pb::LogId::decode(bytes.value())).transpose().map_err(failed)
 }
 
 fn put_head(write: &WriteTransaction, head: &Head) -> io::Result<()> {

@@ -39,7 +39,7 @@ pub struct Cluster {
 }
 
 struct Member {
-    node: Node,
+    node: Arc<Node>,
     power: Power,
 }
 
@@ -98,7 +98,7 @@ impl Cluster {
         let node = Node::start_with(config, components, network).await.expect("the member starts");
         let peer = Peer { group: node.meta().group.clone(), snapshots: Arc::clone(&node.snapshots) };
         self.wire.state().peers.insert(id, peer);
-        self.members.insert(id, Member { node, power });
+        self.members.insert(id, Member { node: Arc::new(node), power });
     }
 
     /// Lets the member `by`, which must lead, add the running member `id` as a learner; returns once it has caught up.
@@ -111,8 +111,8 @@ impl Cluster {
         self.root.join(id.to_string())
     }
 
-    /// A running member.
-    pub fn node(&self, id: u64) -> &Node {
+    /// A running member. Whoever keeps it longer holds up its stop.
+    pub fn node(&self, id: u64) -> &Arc<Node> {
         &self.members[&id].node
     }
 
@@ -173,7 +173,8 @@ impl Cluster {
     /// Stops a member in an orderly way.
     pub async fn stop(&mut self, id: u64) {
         self.wire.state().peers.remove(&id);
-        self.members.remove(&id).expect("a running member").node.shutdown().await.expect("an orderly stop");
+        let node = self.members.remove(&id).expect("a running member").node;
+        Arc::into_inner(node).expect("nobody else keeps it").shutdown().await.expect("an orderly stop");
     }
 
     /// Takes the power from a member.
@@ -182,11 +183,12 @@ impl Cluster {
         let member = self.members.remove(&id).expect("a running member");
         member.power.cut();
         // Only to close the files: nothing reaches the disk any more, and that is what it says.
-        let _ = member.node.shutdown().await;
+        let _ = Arc::into_inner(member.node).expect("nobody else keeps it").shutdown().await;
     }
 }
 
-fn address(id: u64) -> String {
+/// Where a member says that it is reached.
+pub fn address(id: u64) -> String {
     format!("member-{id}:1")
 }
 

@@ -263,3 +263,25 @@ pub const RPC_MESSAGE_MAX: usize = 64 << 20;
 pub const RPC_STREAM_WINDOW: u32 = 4 << 20;
 /// The same for all streams of a connection.
 pub const RPC_CONNECTION_WINDOW: u32 = 16 << 20;
+/// How long a member that is behind what a client has seen waits to catch up before it sends the client elsewhere: a member
+/// that follows a leader is there within one round trip and one write to its disk.
+pub const READ_CATCH_UP: Duration = Duration::from_millis(200);
+/// How long a call to the metadata's leader may take, tries included: outlives one election, so that a call made during one
+/// mostly succeeds.
+pub const META_LEADER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a call that any member can answer may take, tries included. Behind it stands a pull.
+pub const META_LOCAL_PATIENCE: Duration = Duration::from_secs(2);
+/// How long one member may take for such a call: by then a connection has come about or has not.
+pub const META_LOCAL_ATTEMPT: Duration = RPC_CONNECT_TIMEOUT;
+/// How long the nearest member may think about a question before the others are asked too: far above what a read takes (less
+/// than a millisecond), far below what a client of a pull notices.
+pub const META_HEDGE_AFTER: Duration = Duration::from_millis(50);
+/// How often all members are asked at once, to find out who answers first, and names are looked up anew.
+pub const META_LOOK_AROUND_EVERY: Duration = Duration::from_secs(30);
+/// The pause before members are asked again that could not answer; doubles each time.
+pub const META_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// The longest such pause.
+pub const META_RETRY_PAUSE_MAX: Duration = Duration::from_millis(400);
+/// Events of a watch that wait in a gateway for whoever follows it; what comes beyond waits at the member, which drops who is
+/// too slow.
+pub const WATCH_QUEUE: usize = 64;

@@ -132,6 +132,8 @@ impl MetaStore for InMemoryMeta {
             for change in &applied.changes {
                 self.hub.publish(change.clone());
             }
+            self.hub.reached(*revision);
+            self.hub.beat();
             Ok(applied)
         })?;
         self.applied.notify_waiters();

@@ -1,9 +1,11 @@
 //! Conformance suites: every promise of [`MetaStore`] and [`Leases`] as a check that any implementation must pass.
 //!
-//! [`run_all`] runs them; `make` gives a fresh, empty store each time. A failure panics with the check's name.
+//! [`run_all`] runs them; `make` gives a fresh, empty store each time, and what has to live as long as it. A failure panics
+//! with the check's name.
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::ops::Deref;
 use std::time::Duration;
 
 use super::{Consistency, Leases, MetaError, MetaStore};
@@ -25,17 +27,18 @@ use crate::state::command::{Bootstrap, Changed, Command, Outcome, PutToken, Reco
 use crate::state::read::{ContentQuery, ContentView};
 
 /// Runs every check, each on a store of its own.
-pub async fn run_all<S, F>(make: impl Fn() -> F)
+pub async fn run_all<S, P, K, F>(make: impl Fn() -> F)
 where
     S: MetaStore + Leases,
-    F: Future<Output = S>,
+    P: Deref<Target = S>,
+    F: Future<Output = (P, K)>,
 {
     macro_rules! run {
         ($($check:ident),* $(,)?) => {
             $(
                 eprintln!("meta suite: {}", stringify!($check));
-                let store = make().await;
-                $check(&store).await;
+                let (store, _kept) = make().await;
+                $check(&*store).await;
             )*
         };
     }

@@ -13,7 +13,7 @@ use crate::state::command::Change;
 #[derive(Debug)]
 pub struct Hub {
     window: Mutex<Window>,
-    sender: broadcast::Sender<Change>,
+    sender: broadcast::Sender<WatchEvent>,
     capacity: usize,
 }
 
@@ -23,6 +23,8 @@ struct Window {
     changes: VecDeque<Change>,
     /// Changes at or below this revision are no longer kept.
     compacted: Revision,
+    /// Every change at or below this revision has been published.
+    reached: Revision,
 }
 
 /// What a watcher hears.
@@ -40,7 +42,7 @@ pub struct Watch(Source);
 
 #[derive(Debug)]
 enum Source {
-    Hub { backlog: VecDeque<Change>, receiver: broadcast::Receiver<Change> },
+    Hub { backlog: VecDeque<WatchEvent>, receiver: broadcast::Receiver<WatchEvent> },
     Relay(mpsc::Receiver<Result<WatchEvent, MetaError>>),
 }
 
@@ -48,7 +50,8 @@ impl Hub {
     /// A hub that keeps the last `capacity` changes and knows none up to `compacted`.
     pub fn new(capacity: usize, compacted: Revision) -> Self {
         let (sender, _) = broadcast::channel(capacity);
-        Self { window: Mutex::new(Window { changes: VecDeque::new(), compacted }), sender, capacity }
+        let window = Window { changes: VecDeque::new(), compacted, reached: compacted };
+        Self { window: Mutex::new(window), sender, capacity }
     }
 
     fn window(&self) -> std::sync::MutexGuard<'_, Window> {
@@ -66,7 +69,19 @@ impl Hub {
             window.compacted = oldest.revision;
         }
         // Sent under the lock, so that a watcher that starts now has it either in its backlog or in its receiver.
-        let _ = self.sender.send(change);
+        let _ = self.sender.send(WatchEvent::Changed(change));
+    }
+
+    /// Every change up to `revision` has been published. Watchers hear of it with the next [`Hub::beat`].
+    pub fn reached(&self, revision: Revision) {
+        let mut window = self.window();
+        window.reached = window.reached.max(revision);
+    }
+
+    /// Tells watchers how far they are. In line with the changes, so that no progress can overtake one.
+    pub fn beat(&self) {
+        let window = self.window();
+        let _ = self.sender.send(WatchEvent::Progress(window.reached));
     }
 
     /// Forgets everything up to `revision`, as after a snapshot was installed. Watchers that were behind it are told.
@@ -74,9 +89,10 @@ impl Hub {
         let mut window = self.window();
         window.changes.clear();
         window.compacted = revision;
+        window.reached = window.reached.max(revision);
     }
 
-    /// Every change after `after`.
+    /// Every change after `after`, with what is already known of the progress behind those that are kept.
     ///
     /// # Errors
     /// [`MetaError::Compacted`] where some of them are no longer kept.
@@ -85,7 +101,8 @@ impl Hub {
         if after < window.compacted {
             return Err(MetaError::Compacted);
         }
-        let backlog = window.changes.iter().filter(|change| change.revision > after).cloned().collect();
+        let missed = window.changes.iter().filter(|change| change.revision > after).cloned();
+        let backlog = missed.map(WatchEvent::Changed).chain([WatchEvent::Progress(window.reached)]).collect();
         Ok(Watch(Source::Hub { backlog, receiver: self.sender.subscribe() }))
     }
 }
@@ -103,10 +120,10 @@ impl Watch {
     pub async fn next(&mut self) -> Result<WatchEvent, MetaError> {
         match &mut self.0 {
             Source::Hub { backlog, receiver } => {
-                if let Some(change) = backlog.pop_front() {
-                    return Ok(WatchEvent::Changed(change));
+                if let Some(event) = backlog.pop_front() {
+                    return Ok(event);
                 }
-                receiver.recv().await.map(WatchEvent::Changed).map_err(|error| match error {
+                receiver.recv().await.map_err(|error| match error {
                     broadcast::error::RecvError::Lagged(_) => MetaError::Compacted,
                     broadcast::error::RecvError::Closed => gone(),
                 })

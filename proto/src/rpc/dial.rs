@@ -21,6 +21,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 pub trait Connect: Send + Sync + 'static {
     /// Connects to `host:port`.
     async fn connect(&self, address: &str) -> io::Result<Box<dyn Connection>>;
+
+    /// The addresses that `name` (`host:port`) stands for. A simulated network has no names: each stands for itself.
+    async fn resolve(&self, name: &str) -> io::Result<Vec<String>> {
+        Ok(vec![name.to_owned()])
+    }
 }
 
 /// The address cannot be called, or the certificates cannot be used.
@@ -70,6 +75,20 @@ impl Dialer {
         let channel = self.open(address, role)?;
         channels.insert((address.to_owned(), role), channel.clone());
         Ok(channel)
+    }
+
+    /// The addresses that `name` (`host:port`) stands for: all that DNS knows.
+    ///
+    /// # Errors
+    /// Where DNS does not answer, or knows none.
+    pub async fn resolve(&self, name: &str) -> io::Result<Vec<String>> {
+        if let Some(connect) = &self.connect {
+            return connect.resolve(name).await;
+        }
+        let mut addresses: Vec<_> = tokio::net::lookup_host(name).await?.map(|address| address.to_string()).collect();
+        addresses.sort();
+        addresses.dedup();
+        Ok(addresses)
     }
 
     fn open(&self, address: &str, role: Role) -> Result<Channel, DialError> {

@@ -11,7 +11,8 @@ use roadstead_proto::state::command::{Change, Changed};
 
 #[tokio::test]
 async fn the_in_memory_twin_conforms() {
-    suite::run_all(|| async { InMemoryMeta::new(Arc::new(ManualClock::at(Timestamp(1_000)))) }).await;
+    let fresh = || Arc::new(InMemoryMeta::new(Arc::new(ManualClock::at(Timestamp(1_000)))));
+    suite::run_all(|| async { (fresh(), ()) }).await;
 }
 
 fn change(revision: u64) -> Change {

@@ -1,0 +1,131 @@
+//! The service `Meta`: reads, proposals and watches of gateways.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _, stream};
+use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::domain::limits;
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore as _};
+use roadstead_proto::rpc::Guard;
+use roadstead_proto::rpc::revision::{behind, put_revision, revision_of};
+use roadstead_proto::rpc::status::to_status;
+use roadstead_proto::state::command::Proposal;
+use roadstead_proto::state::read;
+use roadstead_proto::state::rows::RowsError;
+use roadstead_proto::wire::pb::meta::v1 as pb;
+use roadstead_proto::wire::pb::meta::v1::meta_server::{Meta, MetaServer};
+use roadstead_proto::wire::{Asked, DecodeError, Record};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::USERS;
+use crate::local::LocalMeta;
+use crate::store::rows::ReadRows;
+
+/// The service over a member's metadata. Watches end with `stop`.
+pub(super) fn service(meta: Arc<LocalMeta>, guard: Guard, stop: CancellationToken) -> MetaServer<impl Meta> {
+    MetaServer::new(MetaService { meta, guard, stop }).max_decoding_message_size(limits::RPC_MESSAGE_MAX)
+}
+
+struct MetaService {
+    meta: Arc<LocalMeta>,
+    guard: Guard,
+    stop: CancellationToken,
+}
+
+pub(super) fn malformed(error: DecodeError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+impl MetaService {
+    /// One read, whatever it is of. The answer says which revision it shows.
+    async fn read<Q, A>(
+        &self,
+        request: Request<<Asked<Q> as Record>::Message>,
+        query: impl FnOnce(&ReadRows, &Q, Revision) -> Result<A, RowsError>,
+    ) -> Result<Response<A::Message>, Status>
+    where
+        Asked<Q>: Record,
+        A: Record,
+    {
+        self.guard.admit(&request, &USERS)?;
+        let seen = revision_of(request.metadata());
+        let asked = Asked::<Q>::from_message(request.into_inner()).map_err(malformed)?;
+        if asked.consistency == Consistency::Local && !self.meta.catches_up(seen, limits::READ_CATCH_UP).await {
+            return Err(behind(self.meta.applied(), seen));
+        }
+        let answer =
+            self.meta.read_at(asked.consistency, |rows, revision| query(rows, &asked.question, revision)).await;
+        let (answer, revision) = answer.map_err(|error| to_status(&error))?;
+        Ok(at(revision, answer.to_message()))
+    }
+}
+
+fn at<T>(revision: Revision, message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    put_revision(response.metadata_mut(), revision);
+    response
+}
+
+#[tonic::async_trait]
+impl Meta for MetaService {
+    async fn get_configuration(
+        &self,
+        request: Request<pb::GetConfigurationRequest>,
+    ) -> Result<Response<pb::Configuration>, Status> {
+        self.read(request, |rows, (), revision| read::configuration(rows, revision)).await
+    }
+
+    async fn get_tag(&self, request: Request<pb::GetTagRequest>) -> Result<Response<pb::TagView>, Status> {
+        self.read(request, |rows, key, _| read::tag(rows, key)).await
+    }
+
+    async fn get_tag_entry(
+        &self,
+        request: Request<pb::GetTagEntryRequest>,
+    ) -> Result<Response<pb::TagEntryView>, Status> {
+        self.read(request, |rows, (upstream, repository, tag), _| read::tag_entry(rows, *upstream, repository, tag))
+            .await
+    }
+
+    async fn get_content(&self, request: Request<pb::GetContentRequest>) -> Result<Response<pb::ContentView>, Status> {
+        self.read(request, |rows, query, revision| read::content(rows, query, revision)).await
+    }
+
+    async fn get_usage(&self, request: Request<pb::GetUsageRequest>) -> Result<Response<pb::UsageView>, Status> {
+        self.read(request, |rows, entry, _| read::usage(rows, entry)).await
+    }
+
+    async fn propose(&self, request: Request<pb::Proposal>) -> Result<Response<pb::Outcome>, Status> {
+        self.guard.admit(&request, &USERS)?;
+        let proposal = Proposal::from_message(request.into_inner()).map_err(malformed)?;
+        let outcome = match self.meta.propose(proposal.command).await {
+            Ok(outcome) => Ok(outcome),
+            Err(MetaError::Refused(refusal)) => Err(refusal),
+            Err(error) => return Err(to_status(&error)),
+        };
+        // At least the revision of the proposal: it is applied here.
+        Ok(at(self.meta.applied(), outcome.to_message()))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<pb::WatchEvent, Status>> + Send>>;
+
+    /// Nothing waits for a slow watcher: its events wait in the hub's window, and whoever falls out of it is told
+    /// [`MetaError::Compacted`].
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.guard.admit(&request, &USERS)?;
+        let watch = self.meta.watch(Revision(request.into_inner().after)).await.map_err(|error| to_status(&error))?;
+        let events = stream::unfold(Some(watch), async |watch| {
+            let mut watch = watch?;
+            match watch.next().await {
+                Ok(event) => Some((Ok(event.to_message()), Some(watch))),
+                Err(error) => Some((Err(to_status(&error)), None)),
+            }
+        });
+        let stopped = MetaError::Unavailable("this member stops".to_owned());
+        let end = stream::once(async move { Err(to_status(&stopped)) });
+        let events = events.take_until(self.stop.clone().cancelled_owned()).chain(end);
+        Ok(Response::new(Box::pin(events)))
+    }
+}
