@@ -1,24 +1,36 @@
 //! Puts a gateway together from its components; owns its listeners, its jobs and the order in which it ends.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
+use futures::Stream;
+use futures::future::BoxFuture;
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::fleet::Registration;
 use roadstead_proto::domain::limits;
 use roadstead_proto::meta::{Leases, MetaError, MetaStore};
+use roadstead_proto::rpc::{Dialer, Guard, Identity, listen};
+use roadstead_proto::wire::pb::peer::v1::peer_server::PeerServer;
 use roadstead_storage::blob::BlobStore;
 use roadstead_storage::floor::Floor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tonic::transport::server::{Connected, TcpIncoming};
+use tracing::{error, info, warn};
 
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::fetch::Tools;
 use crate::fetch::blobs::Blobs;
+use crate::fetch::later::Later;
+use crate::fetch::peer::serve::PeerService;
 use crate::fetch::prefetch::{Prefetcher, Waiting};
 use crate::fetch::spool::SpoolSpace;
 use crate::health::{self, Health};
@@ -50,6 +62,10 @@ pub struct Components {
     pub keyring: Keyring,
     /// Where everything is counted.
     pub telemetry: Telemetry,
+    /// The way to other gateways.
+    pub dialer: Dialer,
+    /// What this gateway proves itself with to other gateways; without, everybody who reaches it may follow its downloads.
+    pub identity: Option<Identity>,
 }
 
 /// A gateway could not start.
@@ -68,6 +84,15 @@ pub enum StartError {
     },
 }
 
+/// Serves other gateways on the connections it was made with.
+type ServePeers = Box<
+    dyn FnOnce(
+            tonic::transport::server::Router,
+            CancellationToken,
+        ) -> BoxFuture<'static, Result<(), tonic::transport::Error>>
+        + Send,
+>;
+
 /// A gateway that is ready to serve.
 pub struct Gateway {
     config: Config,
@@ -78,6 +103,10 @@ pub struct Gateway {
     catalog: Arc<Catalog>,
     /// What waits to be prefetched, where anything is.
     prefetches: Option<Waiting>,
+    tools: Tools,
+    identity: Option<Identity>,
+    /// Where other gateways follow downloads.
+    peers: Option<ServePeers>,
     tasks: TaskTracker,
 }
 
@@ -104,24 +133,44 @@ impl Answer for Public {
     }
 }
 
+/// How long the streams to other gateways may take to close.
+const PEERS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// For names that nobody else may have. Without randomness the process could not have started: its secrets need it.
+fn random_number() -> u64 {
+    let mut bytes = [0; 8];
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
+
 impl Gateway {
     /// Loads the configuration; asks no upstream.
     pub async fn start(config: Config, components: Components) -> Result<Self, StartError> {
         std::fs::create_dir_all(&config.spool_dir)
             .map_err(|source| StartError::Spool { path: config.spool_dir.clone(), source })?;
-        let Components { meta, leases, store, exchange, clock, keyring, telemetry } = components;
+        let Components { meta, leases, store, exchange, clock, keyring, telemetry, dialer, identity } = components;
         let metrics = Metrics::new(&telemetry.meter());
         let snapshots = Arc::new(Snapshots::load(Arc::clone(&meta), Arc::new(keyring)).await?);
         let catalog = Arc::new(Catalog::new(Arc::clone(&meta), config.region.clone()));
-        let session =
-            Arc::new(Session::new(leases, Registration::alone(config.gateway.clone(), config.region.clone())));
+        let registration = Registration {
+            gateway: config.gateway.clone(),
+            region: config.region.clone(),
+            address: config.peer_address.clone().unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let session = Arc::new(Session::new(leases, registration));
         let tasks = TaskTracker::new();
+        let later = Arc::new(Later::default());
         let tools = Tools {
             client: Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone(), config.timeouts)),
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
             session: Arc::clone(&session),
             timeouts: config.timeouts,
+            dialer,
+            snapshots: Arc::clone(&snapshots),
+            later,
+            random: random_number,
             clock: Arc::clone(&clock),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
@@ -133,7 +182,7 @@ impl Gateway {
             config.prefetch.map(|settings| Prefetcher::new(Arc::clone(&blobs), settings)).unzip();
         let puller = Arc::new(Puller {
             snapshots,
-            lister: Arc::new(Lister::new(tools, Arc::clone(&resolver))),
+            lister: Arc::new(Lister::new(tools.clone(), Arc::clone(&resolver))),
             resolver,
             blobs,
             prefetcher,
@@ -145,7 +194,42 @@ impl Gateway {
             mirror_registry: config.mirror_registry,
         });
         let health = Arc::new(Health::new(store, telemetry));
-        Ok(Self { config, puller, health, meta, session, catalog, prefetches, tasks })
+        let peers = None;
+        Ok(Self { config, puller, health, meta, session, catalog, prefetches, tools, identity, peers, tasks })
+    }
+
+    /// The same, followed by other gateways on this listener.
+    #[must_use]
+    pub fn with_peers(self, listener: TcpListener) -> Self {
+        self.with_peers_through(TcpIncoming::from(listener).with_nodelay(Some(true)))
+    }
+
+    /// The same over connections of any kind. Who calls can be checked on TCP only.
+    #[must_use]
+    pub fn with_peers_through<C>(mut self, incoming: impl Stream<Item = io::Result<C>> + Send + 'static) -> Self
+    where
+        C: AsyncRead + AsyncWrite + Connected<ConnectInfo: Clone + Send + Sync> + Unpin + Send + 'static,
+    {
+        self.peers = Some(Box::new(move |router, stop| {
+            Box::pin(router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()))
+        }));
+        self
+    }
+
+    /// Serves other gateways until `stop`. It ends last of all that is served: whoever takes a download over is told on it.
+    fn serve_peers(&mut self, stop: CancellationToken) -> Option<JoinHandle<()>> {
+        let serve = self.peers.take()?;
+        let service = PeerService::new(Arc::clone(&self.puller.blobs), Guard::of(self.identity.as_ref()));
+        let server = listen::server(self.identity.as_ref());
+        Some(tokio::spawn(async move {
+            let served = match server {
+                Ok(mut server) => serve(server.add_service(PeerServer::new(service)), stop).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = served {
+                error!(%error, "other gateways are not served");
+            }
+        }))
     }
 
     /// What the public listener serves.
@@ -162,6 +246,8 @@ impl Gateway {
             // It ends first: what nobody has asked for is not begun during a drain.
             jobs.spawn(prefetches.run(stop.clone()));
         }
+        let peers_stop = CancellationToken::new();
+        let peers = self.serve_peers(peers_stop.clone());
         let admin_stop = CancellationToken::new();
         let admin_router = health::admin(Arc::clone(&self.health));
         let admin = tokio::spawn(server::serve(admin, admin_router, admin_stop.clone(), limits::REQUEST_HEAD_TIMEOUT));
@@ -178,6 +264,12 @@ impl Gateway {
         if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             warn!("downloads are still running at the end of the drain: they are given up");
         }
+        peers_stop.cancel();
+        if let Some(peers) = peers
+            && tokio::time::timeout_at(deadline.max(Instant::now() + PEERS_PATIENCE), peers).await.is_err()
+        {
+            warn!("other gateways still follow downloads of this one at the end of the drain");
+        }
         jobs_stop.cancel();
         jobs.close();
         jobs.wait().await;
@@ -191,6 +283,7 @@ impl Gateway {
         let jobs = TaskTracker::new();
         jobs.spawn(Arc::clone(&self.session).keep_alive(stop.clone()));
         jobs.spawn(Arc::clone(&self.puller.usage).run(Arc::clone(&self.meta), stop.clone()));
+        jobs.spawn(self.tools.clone().record_what_waits(stop.clone()));
         let (catalog, lister) = (Arc::clone(&self.catalog), Arc::clone(&self.puller.lister));
         let forget = move || {
             catalog.forget();

@@ -200,15 +200,17 @@ impl Catalog {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<LookedUp, MetaError> {
-        self.look_up_among(&registry.upstreams, repository, digest).await
+        self.look_up_among(&registry.upstreams, repository, digest, Consistency::Local).await
     }
 
-    /// The same for some upstreams, in their order.
+    /// The same for some upstreams, in their order. What another gateway did before a lease came to us is sure to be seen by
+    /// a linearizable read only.
     pub async fn look_up_among(
         &self,
         views: &[Arc<UpstreamView>],
         repository: &RepositoryName,
         digest: &Digest,
+        consistency: Consistency,
     ) -> Result<LookedUp, MetaError> {
         let query = ContentQuery {
             upstreams: views.iter().map(|view| view.upstream.id).collect(),
@@ -216,7 +218,7 @@ impl Catalog {
             digest: *digest,
             region: self.region.clone(),
         };
-        let found = self.meta.content(&query, Consistency::Local).await?;
+        let found = self.meta.content(&query, consistency).await?;
         let damaged = found.location.filter(|location| self.damaged.contains_key(&location.key));
         let damaged = damaged.map(|location| location.key.token);
         let stored_size = found.location.map(|location| location.size);
@@ -246,6 +248,7 @@ impl Catalog {
         view: &Arc<UpstreamView>,
         repository: &RepositoryName,
         digest: &Digest,
+        consistency: Consistency,
     ) -> Result<Option<Known>, MetaError> {
         let query = ContentQuery {
             upstreams: vec![view.upstream.id],
@@ -253,7 +256,7 @@ impl Catalog {
             digest: *digest,
             region: self.region.clone(),
         };
-        let found = self.meta.content(&query, Consistency::Local).await?;
+        let found = self.meta.content(&query, consistency).await?;
         let right = found.upstreams.into_iter().find_map(|at| at.right);
         let right = right.filter(|right| right.upstream_epoch == view.upstream.epoch);
         let Some((right, location)) = right.zip(found.location) else { return Ok(None) };
@@ -319,15 +322,21 @@ impl Catalog {
                 Some(KnownTag { upstream: route.upstream, entry, routing: route.routing })
             }
             Scope::Upstream(id) => {
-                let entry = self.tag_entry(registry.upstream(id)?, repository, tag).await?;
+                let entry = self.tag_entry(registry.upstream(id)?, repository, tag, Consistency::Local).await?;
                 Some(KnownTag { upstream: id, entry, routing: registry.registry.routing })
             }
         }
     }
 
     /// A tag of one upstream, whichever registry it was pulled through.
-    pub async fn tag_entry(&self, view: &UpstreamView, repository: &RepositoryName, tag: &Tag) -> Option<TagEntry> {
-        let entry = self.meta.tag_entry(view.upstream.id, repository, tag, Consistency::Local).await.ok()??;
+    pub async fn tag_entry(
+        &self,
+        view: &UpstreamView,
+        repository: &RepositoryName,
+        tag: &Tag,
+        consistency: Consistency,
+    ) -> Option<TagEntry> {
+        let entry = self.meta.tag_entry(view.upstream.id, repository, tag, consistency).await.ok()??;
         (entry.upstream_epoch == view.upstream.epoch).then_some(entry)
     }
 

@@ -16,6 +16,8 @@ pub struct Config {
     pub gateway: GatewayId,
     /// The region whose bucket it reads and writes.
     pub region: RegionId,
+    /// Where other gateways reach this one, `host:port`; without, they wait for it instead of following.
+    pub peer_address: Option<String>,
     /// Whether pulls need no token, whatever the registry says. For listeners on loopback.
     pub anonymous_pull: bool,
     /// The registry that is meant where a path names none: by Docker as a mirror, by containerd with `?ns=`.

@@ -1,24 +1,32 @@
 //! The gateway's session with the cluster, and leases on it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use roadstead_proto::domain::entry::EntryRef;
 use roadstead_proto::domain::epoch::Epoch;
-use roadstead_proto::domain::fleet::{Registration, Report};
+use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::lease::{
-    AcquireRequest, Acquired, Completion, FencingToken, GatewayId, KEEP_ALIVE_EVERY, LeaseKey, SessionId,
+    AcquireRequest, Acquired, Completion, FencingToken, GatewayId, Holder, KEEP_ALIVE_EVERY, LeaseKey, SessionId,
 };
 use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::meta::{Leases, MetaError};
 use roadstead_proto::state::command::{Recorded, Refusal};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// One gateway's session: opened when first needed, kept alive, opened anew when it was lost.
 pub struct Session {
     leases: Arc<dyn Leases>,
     registration: Registration,
+    /// What was heard of the fleet last.
+    fleet: ArcSwap<Fleet>,
+    away: AtomicBool,
+    /// Rung when the metadata is back.
+    back: Notify,
     /// Async, because it is held while a session is opened: callers that come meanwhile want that one.
     current: Mutex<Option<SessionId>>,
 }
@@ -38,7 +46,7 @@ pub enum Lease {
     /// It is ours.
     Held(Held),
     /// Another gateway works on it.
-    Elsewhere,
+    Elsewhere(Holder),
     /// Nothing to do.
     Stored(Box<(roadstead_proto::domain::entry::BlobLocation, roadstead_proto::domain::entry::Right)>),
 }
@@ -52,7 +60,8 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// A session that is opened when first needed.
     pub fn new(leases: Arc<dyn Leases>, registration: Registration) -> Self {
-        Self { leases, registration, current: Mutex::new(None) }
+        let (fleet, away, back) = (ArcSwap::default(), AtomicBool::new(false), Notify::new());
+        Self { leases, registration, fleet, away, back, current: Mutex::new(None) }
     }
 
     /// The name of this gateway.
@@ -93,7 +102,7 @@ impl Session {
     ) -> Result<Lease, MetaError> {
         let mut reopened = false;
         loop {
-            let session = self.current().await?;
+            let session = self.current().await.inspect_err(|error| self.heard(Err(error)))?;
             let request = AcquireRequest {
                 session,
                 key: key.clone(),
@@ -106,28 +115,81 @@ impl Session {
                 Ok(Acquired::Granted(token)) => {
                     return Ok(Lease::Held(Held { session: Arc::clone(self), key: Some(key), token }));
                 }
-                Ok(Acquired::Held(_)) => return Ok(Lease::Elsewhere),
+                Ok(Acquired::Held(holder)) => return Ok(Lease::Elsewhere(holder)),
                 Ok(Acquired::Stored { location, right }) => return Ok(Lease::Stored(Box::new((location, right)))),
                 Err(MetaError::Refused(Refusal::NoSession)) if !reopened => {
                     reopened = true;
                     self.lost(session).await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.heard(Err(&error));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Waits until another's lease has ended, at most for `patience`.
+    pub async fn ended(&self, key: &LeaseKey, holder: &Holder, patience: Duration) {
+        if self.leases.await_release(key, holder.token, patience).await.is_err() {
+            // The metadata is away: who asks next will hear of it.
+            tokio::time::sleep(patience.min(RELEASE_PAUSE)).await;
+        }
+    }
+
+    /// The gateways, as last heard.
+    pub fn fleet(&self) -> Arc<Fleet> {
+        self.fleet.load_full()
+    }
+
+    /// Whether the metadata takes no writes, as far as is known. What needs a lease does not wait for one then.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the metadata takes writes again.
+    pub async fn is_back(&self) {
+        self.back.notified().await;
+    }
+
+    fn heard(&self, answer: Result<&Fleet, &MetaError>) {
+        match answer {
+            Ok(fleet) => {
+                self.fleet.store(Arc::new(fleet.clone()));
+                if self.away.swap(false, Ordering::Relaxed) {
+                    info!("the metadata is back");
+                    self.back.notify_waiters();
+                }
+            }
+            Err(MetaError::Refused(_)) => {}
+            Err(error) => {
+                if !self.away.swap(true, Ordering::Relaxed) {
+                    warn!(%error, "the metadata is away: what is fetched is recorded later");
+                }
             }
         }
     }
 
     /// Keeps the session alive until `stop`, then closes it.
     pub async fn keep_alive(self: Arc<Self>, stop: CancellationToken) {
-        let mut every = tokio::time::interval(KEEP_ALIVE_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut pause = Duration::ZERO;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = every.tick() => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            let Ok(session) = self.current().await else { continue };
-            match self.leases.keep_alive(session, &Report::default()).await {
+            // Sooner, where there is something to find out.
+            pause = if self.is_away() { KEEP_ALIVE_EVERY / 4 } else { KEEP_ALIVE_EVERY };
+            let session = match self.current().await {
+                Ok(session) => session,
+                Err(error) => {
+                    self.heard(Err(&error));
+                    continue;
+                }
+            };
+            let answer = self.leases.keep_alive(session, &Report::default()).await;
+            self.heard(answer.as_ref());
+            match answer {
                 Ok(_) => {}
                 Err(MetaError::Refused(Refusal::NoSession)) => {
                     warn!(session = session.0, "the session was lost");
@@ -144,12 +206,19 @@ impl Session {
     }
 }
 
+/// Pause where the end of another's lease cannot be waited for.
+const RELEASE_PAUSE: Duration = Duration::from_millis(200);
 /// Tries at recording a result; what is to be recorded is kept meanwhile.
 const COMPLETE_TRIES: u32 = 5;
 /// First pause between two of them; doubles each time.
-const COMPLETE_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const COMPLETE_PAUSE: Duration = Duration::from_millis(50);
 
 impl Held {
+    /// What it is on.
+    pub fn key(&self) -> Option<&LeaseKey> {
+        self.key.as_ref()
+    }
+
     /// Records a result and gives the lease back. `build` gets the key and the token.
     pub async fn complete(
         mut self,

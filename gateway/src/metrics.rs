@@ -24,6 +24,7 @@ pub struct Metrics {
     prefetches_used: Counter<u64>,
     prefetch_bytes: Counter<u64>,
     fill_resumes: Counter<u64>,
+    followed: Counter<u64>,
     stale: Counter<u64>,
     refreshes: Counter<u64>,
     rate_limit: Gauge<u64>,
@@ -90,6 +91,10 @@ impl Metrics {
             upstream_requests: counter("roadstead_upstream_requests", "Requests to upstreams, by kind and outcome"),
             upstream_bytes: counter("roadstead_upstream_bytes", "Body bytes received from upstreams"),
             fills: counter("roadstead_fills", "Downloads of blobs that ended, by outcome"),
+            followed: counter(
+                "roadstead_fills_followed",
+                "Downloads of other gateways that were followed, by how that ended.",
+            ),
             fill_resumes: counter(
                 "roadstead_fill_resumes",
                 "Downloads of blobs that broke off and were continued, by reason",
@@ -177,6 +182,11 @@ impl Metrics {
     pub fn fill_began(&self) -> FillRunning {
         self.fills_running.add(1, &[]);
         FillRunning { metrics: self.clone(), outcome: "abandoned" }
+    }
+
+    /// The download of another gateway was followed, and how that ended.
+    pub fn followed(&self, outcome: &'static str) {
+        self.followed.add(1, &[KeyValue::new("outcome", outcome)]);
     }
 
     /// A download of a blob broke off, and the rest of it is asked for.

@@ -122,6 +122,7 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
     let config = roadstead_gateway::config::Config {
         gateway: directory.gateway_id()?,
         region: RegionId::default_region(),
+        peer_address: None,
         anonymous_pull,
         mirror_registry: settings.mirror_registry,
         manifest_memory: settings.manifest_memory,
@@ -141,6 +142,8 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
         clock,
         keyring: configured.keyring,
         telemetry,
+        dialer: roadstead_proto::rpc::Dialer::new(None),
+        identity: None,
     };
     let gateway = Gateway::start(config, components).await?;
     Ok(Started { node, gateway, banner, directory })

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::entry::BlobLocation;
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::RepositoryName;
 use roadstead_proto::domain::limits;
@@ -62,6 +63,46 @@ pub(super) struct Progress {
     released: u64,
 }
 
+/// What this gateway is to a download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It is not settled who downloads.
+    Seeking,
+    /// It does.
+    Leading,
+    /// Another gateway does.
+    Following,
+}
+
+/// What became of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// It is not settled.
+    Unknown,
+    /// They are stored, and recorded or to be recorded.
+    Stored(BlobLocation),
+    /// They are not.
+    Not,
+}
+
+/// Another gateway that follows; counted as long as this lives.
+pub(super) struct Follower(Arc<Fill>);
+
+impl Follower {
+    /// Returns once this gateway no longer leads.
+    pub(super) async fn dismissed(&self) {
+        let mut part = self.0.part.subscribe();
+        // The sender is the fill's, which is in our hands.
+        drop(part.wait_for(|part| *part != Part::Leading).await);
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.followers.send_modify(|followers| *followers -= 1);
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Fill {
@@ -71,6 +112,10 @@ pub(super) struct Fill {
     class: Class,
     spool: Arc<Spool>,
     progress: watch::Sender<Progress>,
+    part: watch::Sender<Part>,
+    kept: watch::Sender<Kept>,
+    /// Gateways that follow.
+    followers: watch::Sender<usize>,
     /// Who may read it: the right to a running fill is earned like the right to stored bytes.
     admitted: Mutex<Admitted>,
 }
@@ -137,11 +182,69 @@ impl Fill {
     ) -> Self {
         let progress = Progress { phase: Phase::Asking, received: 0, released: 0 };
         let (led_for, admitted) = ((upstream, repository), Mutex::default());
-        Self { digest, led_for, class, spool: Arc::new(spool), progress: watch::Sender::new(progress), admitted }
+        Self {
+            digest,
+            led_for,
+            class,
+            spool: Arc::new(spool),
+            progress: watch::Sender::new(progress),
+            part: watch::Sender::new(Part::Seeking),
+            kept: watch::Sender::new(Kept::Unknown),
+            followers: watch::Sender::new(0),
+            admitted,
+        }
     }
 
     pub(super) fn admits(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
         self.is_led_for(upstream, repository) || self.admitted().by.contains_key(&(upstream, repository.clone()))
+    }
+
+    /// For whom the upstream is asked.
+    pub(super) fn led_for(&self) -> &(UpstreamId, RepositoryName) {
+        &self.led_for
+    }
+
+    /// This gateway leads from now on, or no longer.
+    pub(super) fn play(&self, part: Part) {
+        self.part.send_replace(part);
+    }
+
+    /// Waits until it is settled who downloads.
+    pub(super) async fn leads_or_follows(&self) -> Part {
+        match self.part.subscribe().wait_for(|part| *part != Part::Seeking).await {
+            Ok(part) => *part,
+            Err(_) => Part::Seeking,
+        }
+    }
+
+    /// One more gateway follows.
+    pub(super) fn follow(self: &Arc<Self>) -> Follower {
+        self.followers.send_modify(|followers| *followers += 1);
+        Follower(Arc::clone(self))
+    }
+
+    /// Waits until another gateway follows.
+    pub(super) async fn followed(&self) {
+        drop(self.followers.subscribe().wait_for(|followers| *followers > 0).await);
+    }
+
+    /// What became of the bytes is settled.
+    pub(super) fn keep(&self, kept: Kept) {
+        self.kept.send_if_modified(|known| {
+            let is_news = *known == Kept::Unknown;
+            if is_news {
+                *known = kept;
+            }
+            is_news
+        });
+    }
+
+    /// Waits until it is settled what became of the bytes.
+    pub(super) async fn kept(&self) -> Kept {
+        match self.kept.subscribe().wait_for(|kept| *kept != Kept::Unknown).await {
+            Ok(kept) => *kept,
+            Err(_) => Kept::Not,
+        }
     }
 
     pub(super) fn is_led_for(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {
@@ -178,6 +281,14 @@ impl Fill {
 
     /// Ends a fill whose task ended without a result; a phase that is final stays.
     pub(super) fn abandon(&self) {
+        self.keep(Kept::Not);
+        // Whoever waits to know who downloads need not wait any longer.
+        self.part.send_if_modified(|part| {
+            *part == Part::Seeking && {
+                *part = Part::Following;
+                true
+            }
+        });
         self.progress.send_if_modified(|progress| {
             let running = matches!(progress.phase, Phase::Asking | Phase::Open { .. });
             if running {

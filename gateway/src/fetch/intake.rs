@@ -70,6 +70,7 @@ pub(super) struct Intake<'a> {
     batch_bytes: usize,
     worker: Option<Worker>,
     job: Option<JoinHandle<Worker>>,
+    staged: bool,
     /// How long the others wait for a reader at a standstill, where nothing is kept.
     standstill: Duration,
 }
@@ -77,6 +78,7 @@ pub(super) struct Intake<'a> {
 impl<'a> Intake<'a> {
     /// An intake for a body of `size` bytes, where that is known, with the store's file for it, where there is one.
     pub(super) fn new(fill: &'a Fill, size: Option<u64>, staged: Option<Staged>, standstill: Duration) -> Self {
+        let is_staged = staged.is_some();
         let place = staged.map_or(Place::Unnamed(None), |staged| Place::Store(Box::new(staged)));
         let worker = Worker { verifier: Verifier::new(fill.digest()), place, written: 0 };
         Self {
@@ -88,8 +90,14 @@ impl<'a> Intake<'a> {
             batch_bytes: 0,
             worker: Some(worker),
             job: None,
+            staged: is_staged,
             standstill,
         }
+    }
+
+    /// Whether the bytes were to go into the store's own file.
+    pub(super) fn is_staged(&self) -> bool {
+        self.staged
     }
 
     /// Bytes taken so far.
@@ -97,7 +105,7 @@ impl<'a> Intake<'a> {
         self.taken
     }
 
-    /// Takes the next bytes. Waits only where hashing and writing are two batches behind, and for readers where nothing is
+    /// Takes the next bytes; dropped while it waits, it has taken all of them or none. Waits only where hashing and writing are two batches behind, and for readers where nothing is
     /// kept.
     pub(super) async fn take(&mut self, piece: Bytes) -> Result<(), FillFailure> {
         if self.fill.spool().is_unbacked() {
@@ -131,7 +139,7 @@ impl<'a> Intake<'a> {
     }
 
     /// The verdict on all that was taken.
-    pub(super) async fn finish(mut self) -> Result<Taken, FillFailure> {
+    pub(super) async fn finish(&mut self) -> Result<Taken, FillFailure> {
         self.publish();
         if self.batch_bytes > SMALL_BATCH_BYTES || self.fill.spool().unwritten().is_some() {
             self.hand_over().await?;
@@ -165,8 +173,10 @@ impl<'a> Intake<'a> {
 
     /// The worker, when its job is done.
     async fn ready(&mut self) -> Result<Worker, FillFailure> {
-        if let Some(job) = self.job.take() {
+        if let Some(job) = &mut self.job {
+            // Left where it is until it is done: whoever waits here may be dropped.
             let done = job.await.map_err(|error| failed("writing the download's file")(error.into()));
+            self.job = None;
             self.worker = Some(done.map_err(FillFailure::Spool)?);
         }
         self.worker.take().ok_or(FillFailure::Abandoned)

@@ -8,9 +8,9 @@ use roadstead_proto::domain::image::RepositoryName;
 use super::blobs::{Blobs, FillKey};
 use super::error::{FetchError, FillFailure, upstream_fault};
 use super::fill::{Fill, Phase};
-use super::lead::{Finish, Lead};
 use super::source::{ByteOrigin, Lost, Source, stored};
 use super::spool::{Reader, SpoolError};
+use super::task::{Finish, Standing, Task};
 use super::turns::Class;
 use crate::cache_status::CacheStatus;
 use crate::catalog::LookedUp;
@@ -61,7 +61,7 @@ impl Blobs {
             }
         }
         for _ in 0..JOIN_ATTEMPTS {
-            let seat = self.join_or_lead(&wanted, Class::client())?;
+            let seat = self.join_or_lead(&wanted, Class::client(), Standing::Common)?;
             if let Answer::NotHere(not_here) = self.admit(&wanted, looked_up, &seat.fill).await? {
                 return Ok(Answer::NotHere(not_here));
             }
@@ -90,13 +90,24 @@ impl Blobs {
             return None;
         }
         // Its reader goes at once: nobody stands still there.
-        let seat = self.join_or_lead(wanted, Class::prefetch(size)).ok()?;
+        let seat = self.join_or_lead(wanted, Class::prefetch(size), Standing::Common).ok()?;
         seat.led.then_some(seat.fill)
+    }
+
+    /// Leads a download that another gateway asks for, since nobody grants leases; one that runs meanwhile is it.
+    pub(super) fn lead_for_peer(self: &Arc<Self>, wanted: &Wanted<'_>) -> Option<Arc<Fill>> {
+        // Its reader goes at once: the other gateway reads.
+        self.join_or_lead(wanted, Class::client(), Standing::Chosen).ok().map(|seat| seat.fill)
     }
 
     /// A seat in the running download of a digest from a source, or in a new one that this caller leads. A client that joins
     /// a prefetch makes it its own.
-    fn join_or_lead(self: &Arc<Self>, wanted: &Wanted<'_>, class: Class) -> Result<Seat, FetchError> {
+    fn join_or_lead(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+        class: Class,
+        standing: Standing,
+    ) -> Result<Seat, FetchError> {
         let Wanted { view, repository, digest, lost, .. } = *wanted;
         let key = (view.source.clone(), *digest);
         let (seat, beside) = {
@@ -123,14 +134,14 @@ impl Blobs {
             running.insert(key.clone(), Arc::clone(&fill));
             (Seat { fill, reader: Some(reader), led: true }, beside)
         };
-        let lead = Lead {
+        let task = Task {
             finish: Finish::new(Arc::clone(self), key, Arc::clone(&seat.fill)),
             view: Arc::clone(view),
             repository: repository.clone(),
             digest: *digest,
             promised: wanted.size,
             replaces: lost.map(|lost| lost.object),
-            beside,
+            standing: if beside { Standing::Beside } else { standing },
         };
         let (fill, draining) = (Arc::clone(&seat.fill), self.draining.clone());
         let unwanted = async move {
@@ -141,7 +152,7 @@ impl Blobs {
         };
         self.tools.tasks.spawn(async move {
             tokio::select! {
-                () = lead.run() => {}
+                () = task.run() => {}
                 () = unwanted => {}
             }
         });

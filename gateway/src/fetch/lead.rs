@@ -1,187 +1,220 @@
-//! The task behind a fill: lease, download and upload side by side, record. It belongs to no client.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! The part of the gateway that downloads: upstream and object storage side by side, then the metadata.
 
 use futures::StreamExt as _;
-use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::{ContentKind, EntryRef, ObjectKey};
-use roadstead_proto::domain::image::{Reference, RepositoryName};
-use roadstead_proto::domain::lease::{FencingToken, LeaseKey};
+use roadstead_proto::domain::entry::{ContentKind, ObjectKey};
+use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::MediaType;
 use roadstead_storage::blob::Body;
 use roadstead_storage::error::StorageError;
 use roadstead_storage::staged::Staged;
-use tokio::time::Instant;
-use tracing::warn;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
-use super::blobs::{Blobs, FillKey};
-use super::error::{FetchError, FillFailure};
-use super::fill::{Fill, Phase, Reach};
-use super::intake::Taken;
-use super::join::Wanted;
+use super::budget::Budget;
+use super::error::FillFailure;
+use super::fill::{Kept, Part, Phase, Reach};
+use super::intake::{Intake, Taken};
 use super::pump::Pump;
 use super::record::Content;
+use super::seek::{Mandate, Seeker};
 use super::spool::SpoolError;
-use crate::catalog::Known;
-use crate::lease::{Held, Lease};
-use crate::meta::snapshot::UpstreamView;
+use super::task::{Download, Got, Step, Task};
+use crate::upstream::content::BlobBody;
 use crate::upstream::error::Answer;
 
-/// Takes the fill off the map when its tasks end, however they end.
-pub(super) struct Finish {
-    blobs: Arc<Blobs>,
-    key: FillKey,
-    fill: Arc<Fill>,
+/// How far this gateway came.
+enum Pumped {
+    All(Taken),
+    Failed(FillFailure),
+    HandedOver,
 }
 
-impl Finish {
-    pub(super) fn new(blobs: Arc<Blobs>, key: FillKey, fill: Arc<Fill>) -> Self {
-        Self { blobs, key, fill }
-    }
-}
-
-impl Drop for Finish {
-    fn drop(&mut self) {
-        self.blobs.take_off(&self.key, &self.fill);
-        // For a task that panicked; a phase that was reached stays.
-        self.fill.abandon();
-        self.fill.class().end();
-    }
-}
-
-/// Pause between two looks at a lease that another gateway holds.
-const ELSEWHERE_PAUSE: Duration = Duration::from_millis(200);
-
-/// The task behind a fill: lease, download, upload, record.
-pub(super) struct Lead {
-    pub(super) finish: Finish,
-    pub(super) view: Arc<UpstreamView>,
-    pub(super) repository: RepositoryName,
-    pub(super) digest: Digest,
-    /// What a manifest says of its size.
-    pub(super) promised: Option<u64>,
-    /// The object found missing or damaged that this download heals.
-    pub(super) replaces: Option<FencingToken>,
-    /// Another download of the same blob has moved on without being kept, and has the lease: this one is not recorded.
-    pub(super) beside: bool,
-}
-
-impl Lead {
-    pub(super) async fn run(self) {
-        let fill = &self.finish.fill;
-        let _turn = self.finish.blobs.turns.take(&self.view.source).await;
-        let held = match self.lease().await {
-            Ok(held) => held,
-            Err(phase) => return self.found(phase).await,
+impl Task {
+    /// Downloads what is still missing, keeps it, and records it.
+    pub(super) async fn lead<'a>(&'a self, mandate: Mandate, download: &mut Download<'a>, seeker: &mut Seeker) -> Step {
+        let (fill, tools) = (&self.finish.fill, &self.finish.blobs.tools);
+        fill.play(Part::Leading);
+        download.began_at(mandate.began(self));
+        let mut object = mandate.object(self);
+        let _unrecorded = tools.metrics.unrecorded();
+        let running = tools.metrics.fill_began();
+        let (taken, is_uploaded) = match std::mem::replace(&mut download.got, Got::Nothing) {
+            // It came from another gateway, which did not come to keeping it.
+            Got::All(taken) => (taken, false),
+            got => {
+                let mut budget = Budget::new(&tools.timeouts);
+                download.got = got;
+                let body = match self.open(object.as_ref(), download, &mut budget).await {
+                    Ok(body) => body,
+                    Err(None) => return Step::Ended,
+                    Err(Some(failure)) => {
+                        running.ended(failure.reason());
+                        return self.fail(failure);
+                    }
+                };
+                let Some(mut intake) = download.take_intake() else { return self.fail(FillFailure::Abandoned) };
+                // A body that is written where it will stay needs no upload beside it.
+                let upload = object.filter(|_| !intake.is_staged());
+                let (pumped, is_uploaded) =
+                    self.pump_and_upload(body, download.size, &mut intake, &mut budget, upload).await;
+                match pumped {
+                    Pumped::All(taken) => (taken, is_uploaded),
+                    Pumped::Failed(failure) => {
+                        running.ended(failure.reason());
+                        return self.fail(failure);
+                    }
+                    Pumped::HandedOver => {
+                        running.ended("handed_over");
+                        download.got = Got::Some(intake);
+                        return self.handed_over(mandate, seeker);
+                    }
+                }
+            }
         };
-        if held.is_some()
-            && let Some(phase) = self.delivered_meanwhile().await
-        {
-            return self.found(phase).await;
+        if let Some(staged) = &taken.staged {
+            object = Some(*staged.key());
         }
+        let size = taken.size;
+        let is_stored = is_uploaded || self.commit(object, taken).await;
+        running.ended(if is_stored { "stored" } else { "not_stored" });
+        let Some(object) = object.filter(|_| is_stored) else { return Step::Ended };
+        self.record(mandate, object, size, download.began.unwrap_or_default()).await;
+        Step::Ended
+    }
+
+    fn pump(&self) -> Pump<'_> {
         let tools = &self.finish.blobs.tools;
-        let pump = Pump {
+        Pump {
             client: &tools.client,
             timeouts: tools.timeouts,
             promised: self.promised,
             view: &self.view,
             repository: &self.repository,
-            fill,
-        };
-        let body = match pump.open().await {
-            Ok(Answer::Here(body)) => body,
-            Ok(Answer::NotHere(not_here)) => return fill.enter(Phase::NotHere(not_here)),
-            Err(failure) => return fill.enter(Phase::Failed(failure)),
-        };
-        let _unrecorded = tools.metrics.unrecorded();
-        let running = tools.metrics.fill_began();
-        fill.enter(Phase::Open { size: body.size });
-        let object = held.as_ref().map(|held| ObjectKey { digest: self.digest, token: held.token });
-        let Ok(staged) = self.stage(object.as_ref(), body.size).await else {
-            // Nobody reads it, and it would not be kept.
-            running.ended("not_stored");
-            return fill.enter(Phase::Failed(FillFailure::Spool(SpoolError::Unread)));
-        };
-        // A body that is written where it will stay needs no upload beside it.
-        let upload = object.filter(|_| staged.is_none());
-        let (taken, is_uploaded) = tokio::join!(
-            async {
-                let taken = pump.run(body, staged).await;
-                match &taken {
-                    Ok(taken) => fill.enter(Phase::Verified { size: taken.size }),
-                    Err(failure) => fill.enter(Phase::Failed(failure.clone())),
-                }
-                taken
-            },
-            self.upload(upload)
-        );
-        let taken = match taken {
-            Ok(taken) => taken,
-            Err(failure) => {
-                // Of one that nobody asked for, whoever began it speaks.
-                if !fill.class().is_unasked() {
-                    warn!(digest = %self.digest, upstream = %self.view.upstream.id, %failure, "a download failed");
-                }
-                running.ended(failure.reason());
-                return;
+            fill: &self.finish.fill,
+        }
+    }
+
+    /// Asks the upstream for what is missing, and makes room for it. `Err(None)` where it said that it has nothing.
+    async fn open<'a>(
+        &'a self,
+        object: Option<&ObjectKey>,
+        download: &mut Download<'a>,
+        budget: &mut Budget,
+    ) -> Result<BlobBody, Option<FillFailure>> {
+        let (fill, pump) = (&self.finish.fill, self.pump());
+        if let Got::Some(intake) = &download.got {
+            info!(digest = %self.digest, offset = intake.taken(), "taking over a download");
+            return pump.take_over(intake.taken(), download.size, budget).await.map_err(Some);
+        }
+        let body = match pump.open().await.map_err(Some)? {
+            Answer::Here(body) => body,
+            Answer::NotHere(not_here) => {
+                fill.enter(Phase::NotHere(not_here));
+                return Err(None);
             }
         };
-        let size = taken.size;
-        let is_stored = is_uploaded || self.commit(object.filter(|_| upload.is_none()), taken).await;
-        running.ended(if is_stored { "stored" } else { "not_stored" });
-        if let (Some(held), true) = (held, is_stored) {
-            let content = Content {
-                entry: self.entry(),
-                upstream_epoch: self.view.upstream.epoch,
-                object: ObjectKey { digest: self.digest, token: held.token },
-                size,
-                media_type: MediaType::octet_stream(),
-                kind: ContentKind::Blob,
-                // A second hash would cost as much as everything else that happens to a byte; whoever shows one computes
-                // it from the stored object.
-                sha1: None,
-                children: Vec::new(),
-                replaces: self.replaces,
+        fill.enter(Phase::Open { size: body.size });
+        download.size = body.size;
+        let Ok(staged) = self.stage(object, body.size).await else {
+            // Nobody reads it, and it would not be kept.
+            return Err(Some(FillFailure::Spool(SpoolError::Unread)));
+        };
+        let standstill = self.finish.blobs.tools.timeouts.standstill;
+        download.got = Got::Some(Intake::new(fill, body.size, staged, standstill));
+        Ok(body)
+    }
+
+    /// Both at once: the upload follows the spool. A hand-over leaves in the intake what was taken.
+    async fn pump_and_upload(
+        &self,
+        body: BlobBody,
+        size: Option<u64>,
+        intake: &mut Intake<'_>,
+        budget: &mut Budget,
+        upload: Option<ObjectKey>,
+    ) -> (Pumped, bool) {
+        let (fill, pump) = (&self.finish.fill, self.pump());
+        let handed_over = CancellationToken::new();
+        let pumping = async {
+            let pumped = tokio::select! {
+                pumped = pump.run(intake, body, size, budget) => pumped,
+                () = self.is_to_hand_over() => {
+                    handed_over.cancel();
+                    return Pumped::HandedOver;
+                }
             };
-            if let Some(known) = tools.record(held, content, None).await {
-                tools.catalog.learn(&self.view, &self.repository, &self.digest, known);
+            let taken = match pumped {
+                Ok(()) => intake.finish().await,
+                Err(failure) => Err(failure),
+            };
+            match taken {
+                Ok(taken) => {
+                    fill.enter(Phase::Verified { size: taken.size });
+                    Pumped::All(taken)
+                }
+                Err(failure) => {
+                    // The upload hears of it by the fill.
+                    fill.enter(Phase::Failed(failure.clone()));
+                    Pumped::Failed(failure)
+                }
+            }
+        };
+        let uploading = handed_over.run_until_cancelled(self.upload(upload));
+        let (pumped, is_uploaded) = tokio::join!(pumping, uploading);
+        (pumped, is_uploaded.unwrap_or(false))
+    }
+
+    /// Returns where the process is to end and another gateway could go on.
+    async fn is_to_hand_over(&self) {
+        let Self { finish, .. } = self;
+        finish.blobs.draining.cancelled().await;
+        finish.fill.followed().await;
+    }
+
+    /// Lets another gateway go on; this one follows it, if anybody reads here.
+    fn handed_over(&self, mandate: Mandate, seeker: &mut Seeker) -> Step {
+        let fill = &self.finish.fill;
+        info!(digest = %self.digest, "handing a download over");
+        // Released by this; then the followers are told.
+        drop(mandate);
+        fill.play(Part::Seeking);
+        if fill.spool().is_read() {
+            seeker.yields();
+            Step::Again
+        } else {
+            fill.enter(Phase::Failed(FillFailure::Abandoned));
+            Step::Ended
+        }
+    }
+
+    async fn record(&self, mandate: Mandate, object: ObjectKey, size: u64, began: Revision) {
+        let (fill, tools) = (&self.finish.fill, &self.finish.blobs.tools);
+        let content = Content {
+            entry: self.entry(),
+            upstream_epoch: self.view.upstream.epoch,
+            object,
+            size,
+            media_type: MediaType::octet_stream(),
+            kind: ContentKind::Blob,
+            // A second hash would cost as much as everything else that happens to a byte; whoever shows one computes
+            // it from the stored object.
+            sha1: None,
+            children: Vec::new(),
+            replaces: self.replaces,
+            began,
+        };
+        let known = match mandate {
+            Mandate::Lease(held) => tools.record(held, content, None).await,
+            Mandate::Outage => Some(tools.record_later(self.key(), content, None)),
+            Mandate::Beside => None,
+        };
+        match known {
+            Some(known) => {
+                self.learn(known);
                 self.finish.blobs.earn_admitted(fill).await;
             }
-        }
-    }
-
-    /// There is nothing to download.
-    async fn found(&self, phase: Phase) {
-        let fill = &self.finish.fill;
-        let is_stored = matches!(phase, Phase::Stored(_));
-        fill.enter(phase);
-        if is_stored {
-            self.finish.blobs.earn_admitted(fill).await;
-        }
-    }
-
-    /// Another download may have delivered the same to another repository between the look at the metadata and the lease:
-    /// then a HEAD does.
-    async fn delivered_meanwhile(&self) -> Option<Phase> {
-        let blobs = &self.finish.blobs;
-        let (view, repository, digest) = (&self.view, &self.repository, &self.digest);
-        if self.replaces.is_some() {
-            return None;
-        }
-        let looked_up = blobs.tools.catalog.look_up_among(std::slice::from_ref(view), repository, digest).await.ok()?;
-        if !looked_up.delivered.contains(&view.upstream.id) {
-            return None;
-        }
-        let wanted = Wanted { view, repository, digest, size: self.promised, lost: None };
-        match blobs.earn_by_head(&wanted, &looked_up).await {
-            Ok(Answer::Here(known)) => known.map(|known| Phase::Stored(Box::new(known))),
-            Ok(Answer::NotHere(not_here)) => Some(Phase::NotHere(not_here)),
-            Err(FetchError::Upstream { upstream, fault }) => {
-                Some(Phase::Failed(FillFailure::Upstream { upstream, fault }))
-            }
-            Err(_) => None,
+            None => fill.keep(Kept::Not),
         }
     }
 
@@ -215,44 +248,6 @@ impl Lead {
                     false
                 }
             },
-        }
-    }
-
-    fn entry(&self) -> EntryRef {
-        EntryRef {
-            upstream: self.view.upstream.id,
-            repository: self.repository.clone(),
-            reference: Reference::Digest(self.digest),
-        }
-    }
-
-    /// The lease on the download; `None` where the metadata is away, and the download goes on unrecorded.
-    async fn lease(&self) -> Result<Option<Held>, Phase> {
-        if self.beside {
-            return Ok(None);
-        }
-        let session = &self.finish.blobs.tools.session;
-        let key =
-            LeaseKey::Fill { region: session.region().clone(), source: self.view.source.clone(), digest: self.digest };
-        let until = Instant::now() + self.finish.blobs.tools.timeouts.answer;
-        loop {
-            match session.acquire(key.clone(), self.entry(), self.view.upstream.epoch, self.replaces).await {
-                Ok(Lease::Held(held)) => return Ok(Some(held)),
-                Ok(Lease::Stored(stored)) => {
-                    let (location, right) = *stored;
-                    return Err(Phase::Stored(Box::new(Known { right, location: Some(location) })));
-                }
-                Ok(Lease::Elsewhere) if Instant::now() < until => tokio::time::sleep(ELSEWHERE_PAUSE).await,
-                Ok(Lease::Elsewhere) => return Err(Phase::Failed(FillFailure::Elsewhere)),
-                // Bytes that nobody waits for would be lost.
-                Err(_) if self.finish.fill.class().is_unasked() => {
-                    return Err(Phase::Failed(FillFailure::Abandoned));
-                }
-                Err(error) => {
-                    warn!(%error, digest = %self.digest, "no lease: downloading without recording");
-                    return Ok(None);
-                }
-            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt as _;
@@ -20,6 +19,7 @@ use tracing::{debug, warn};
 
 use super::Tools;
 use super::error::{FetchError, upstream_fault};
+use super::later::Deferred;
 use super::record::Content;
 use crate::catalog::{Era, Known};
 use crate::labels::Labels;
@@ -97,8 +97,14 @@ pub(crate) enum Turn {
     Stored(Known),
 }
 
-/// Pause between two looks at a lease that another gateway holds.
-const ELSEWHERE_PAUSE: Duration = Duration::from_millis(100);
+/// Where a result is recorded.
+enum Place {
+    /// Under the lease that is held.
+    Lease(Held),
+    /// When the metadata is back.
+    Later(LeaseKey),
+}
+
 /// Bytes a cached manifest costs beside its own.
 const CACHE_OVERHEAD: u32 = 600;
 
@@ -170,6 +176,9 @@ impl Manifests {
         if let Some(fault) = self.tools.client.left_alone(view, Circuit::Manifests) {
             return Err(upstream_fault(view, fault));
         }
+        if self.tools.session.is_away() {
+            return Ok(Turn::Unrecorded);
+        }
         let mut waited = false;
         // What was tried and could not be loaded must not be offered again.
         let distrusts = self.unreadable(view, entry).await;
@@ -182,10 +191,10 @@ impl Manifests {
                     let (location, right) = *stored;
                     return Ok(Turn::Stored(Known { right, location: Some(location) }));
                 }
-                Ok(Lease::Elsewhere) if patience.left().is_zero() => return Err(FetchError::Elsewhere),
-                Ok(Lease::Elsewhere) => {
+                Ok(Lease::Elsewhere(_)) if patience.left().is_zero() => return Err(FetchError::Elsewhere),
+                Ok(Lease::Elsewhere(holder)) => {
                     waited = true;
-                    tokio::time::sleep(ELSEWHERE_PAUSE.min(patience.left())).await;
+                    self.tools.session.ended(&LeaseKey::Manifest(entry.clone()), &holder, patience.left()).await;
                 }
                 Err(error) => {
                     warn!(%error, "no lease: asking the upstream without recording");
@@ -223,7 +232,10 @@ impl Manifests {
             upstream_epoch: view.upstream.epoch,
             object: ObjectKey {
                 digest: fetched.digest,
-                token: held.as_ref().map_or(FencingToken(0), |held| held.token),
+                token: match held {
+                    Some(held) => held.token,
+                    None => FencingToken::provisional((self.tools.random)()),
+                },
             },
             size: fetched.bytes.len() as u64,
             media_type: fetched.media_type.clone(),
@@ -231,14 +243,19 @@ impl Manifests {
             sha1: Some(sha1::Sha1::digest(&fetched.bytes).into()),
             children: manifest::children(&fetched.bytes),
             replaces: self.unreadable(view, &digest_entry(entry, fetched.digest)).await,
+            began: held.as_ref().map_or(self.tools.snapshots.current().revision, |held| Revision(held.token.0)),
         };
         let (catalog, repository) = (&self.tools.catalog, &entry.repository);
         let known = Known { right: content.right(self.tools.clock.now()), location: None };
         let manifest = self.keep(fetched.digest, fetched.media_type, fetched.bytes.clone(), true);
         catalog.learn_children(view, repository, &content.children);
         catalog.learn_of(era, view, repository, &fetched.digest, known);
-        if let Some(held) = held.take() {
-            self.store_and_record((Arc::clone(view), era), held, content, fetched.bytes, tag);
+        let place = match held.take() {
+            Some(held) => Some(Place::Lease(held)),
+            None => self.tools.session.is_away().then(|| Place::Later(LeaseKey::Manifest(entry.clone()))),
+        };
+        if let Some(place) = place {
+            self.store_and_record((Arc::clone(view), era), place, content, fetched.bytes, tag);
         }
         Ok(Answer::Here(manifest))
     }
@@ -246,7 +263,7 @@ impl Manifests {
     fn store_and_record(
         &self,
         (view, era): (Arc<UpstreamView>, Era),
-        held: Held,
+        place: Place,
         content: Content,
         bytes: Bytes,
         tag: Option<TagVerdict>,
@@ -261,14 +278,31 @@ impl Manifests {
                 return;
             }
             let (repository, digest) = (content.entry.repository.clone(), content.object.digest);
-            if let Some(known) = tools.record(held, content, tag).await {
+            let known = match place {
+                Place::Lease(held) => tools.record(held, content, tag).await,
+                Place::Later(key) => Some(tools.record_later(key, content, tag)),
+            };
+            if let Some(known) = known {
                 tools.catalog.learn_of(era, &view, &repository, &digest, known);
             }
         });
     }
 
-    /// Records what an upstream said of a tag whose content is known already.
-    pub(crate) fn confirm(&self, entry: EntryRef, held: Held, verdict: TagVerdict) {
+    /// Records what an upstream said of a tag whose content is known already; without a lease, when the metadata is back.
+    pub(crate) fn confirm(&self, view: &UpstreamView, entry: EntryRef, held: Option<Held>, verdict: TagVerdict) {
+        let Some(held) = held else {
+            if self.tools.session.is_away() {
+                self.tools.later.push(Deferred {
+                    key: LeaseKey::Manifest(entry.clone()),
+                    entry,
+                    upstream_epoch: view.upstream.epoch,
+                    began: self.tools.snapshots.current().revision,
+                    content: None,
+                    tag: Some((verdict, self.tools.clock.now())),
+                });
+            }
+            return;
+        };
         self.tools.tasks.spawn(async move {
             let build = |key, token: FencingToken| Completion {
                 key,

@@ -4,12 +4,11 @@ use futures::StreamExt as _;
 use futures::future::poll_immediate;
 use roadstead_proto::domain::image::RepositoryName;
 use roadstead_proto::domain::limits;
-use roadstead_storage::staged::Staged;
 
 use super::budget::Budget;
 use super::error::FillFailure;
 use super::fill::Fill;
-use super::intake::{Intake, Taken};
+use super::intake::Intake;
 use crate::config::Timeouts;
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::Client;
@@ -26,6 +25,14 @@ pub(super) struct Pump<'a> {
     pub(super) view: &'a UpstreamView,
     pub(super) repository: &'a RepositoryName,
     pub(super) fill: &'a Fill,
+}
+
+/// Why a continued download did not go on.
+enum Ended {
+    /// This time: it may be tried again.
+    Fault(Fault),
+    /// For good.
+    Failed(FillFailure),
 }
 
 /// How an opened download went on.
@@ -68,21 +75,38 @@ impl Pump<'_> {
         self.client.blob(self.view, self.repository, &self.fill.digest(), offset, patience).await
     }
 
-    /// Reads an opened body to its end, continues it where it breaks off, and gives the verdict.
-    pub(super) async fn run(&self, mut body: BlobBody, staged: Option<Staged>) -> Result<Taken, FillFailure> {
-        let size = body.size;
-        let mut intake = Intake::new(self.fill, size, staged, self.timeouts.standstill);
-        let mut budget = Budget::new(&self.timeouts);
+    /// Asks for what another gateway's download left: all from `offset` on.
+    pub(super) async fn take_over(
+        &self,
+        offset: u64,
+        size: Option<u64>,
+        budget: &mut Budget,
+    ) -> Result<BlobBody, FillFailure> {
+        match self.continued(offset, size, budget).await {
+            Ok(body) => Ok(body),
+            Err(Ended::Failed(failure)) => Err(failure),
+            Err(Ended::Fault(fault)) => self.resume(fault, offset, size, budget).await,
+        }
+    }
+
+    /// Reads an opened body to its end, and continues it where it breaks off. What was taken is in the intake when this is
+    /// dropped.
+    pub(super) async fn run(
+        &self,
+        intake: &mut Intake<'_>,
+        mut body: BlobBody,
+        size: Option<u64>,
+        budget: &mut Budget,
+    ) -> Result<(), FillFailure> {
         loop {
-            match self.read(&mut intake, body, size).await? {
-                Piece::End => break,
+            match self.read(intake, body, size).await? {
+                Piece::End => return Ok(()),
                 Piece::Broke(fault) => {
                     intake.publish();
-                    body = self.resume(fault, intake.taken(), size, &mut budget).await?;
+                    body = self.resume(fault, intake.taken(), size, budget).await?;
                 }
             }
         }
-        intake.finish().await
     }
 
     async fn read(&self, intake: &mut Intake<'_>, mut body: BlobBody, size: Option<u64>) -> Result<Piece, FillFailure> {
@@ -138,24 +162,33 @@ impl Pump<'_> {
             tracing::info!(digest = %self.fill.digest(), offset, %fault, ?pause, "download broke off, asking for the rest");
             tokio::time::sleep(pause).await;
             self.client.metrics().fill_resumed(fault.reason());
-            match self.ask(offset, Patience::lasting(self.timeouts.answer)).await {
-                Ok(Answer::Here(body)) => {
-                    if body.offset < offset {
-                        budget.restarts();
-                    }
-                    if let (Some(before), Some(now)) = (size, body.size)
-                        && before != now
-                    {
-                        return Err(FillFailure::SizeChanged { before, now });
-                    }
-                    return Ok(body);
-                }
-                Ok(Answer::NotHere(not_here)) => {
-                    fault = Fault::BadAnswer(format!("began to send the blob and now says {}", not_here.reason()));
-                    return Err(self.upstream_failed(fault));
-                }
-                Err(again) => fault = again,
+            match self.continued(offset, size, budget).await {
+                Ok(body) => return Ok(body),
+                Err(Ended::Failed(failure)) => return Err(failure),
+                Err(Ended::Fault(again)) => fault = again,
             }
+        }
+    }
+
+    /// Asks once for the rest of a body of which something is here.
+    async fn continued(&self, offset: u64, size: Option<u64>, budget: &mut Budget) -> Result<BlobBody, Ended> {
+        match self.ask(offset, Patience::lasting(self.timeouts.answer)).await {
+            Ok(Answer::Here(body)) => {
+                if body.offset < offset {
+                    budget.restarts();
+                }
+                if let (Some(before), Some(now)) = (size, body.size)
+                    && before != now
+                {
+                    return Err(Ended::Failed(FillFailure::SizeChanged { before, now }));
+                }
+                Ok(body)
+            }
+            Ok(Answer::NotHere(not_here)) => {
+                let fault = Fault::BadAnswer(format!("began to send the blob and now says {}", not_here.reason()));
+                Err(Ended::Failed(self.upstream_failed(fault)))
+            }
+            Err(fault) => Err(Ended::Fault(fault)),
         }
     }
 }

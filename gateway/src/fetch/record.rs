@@ -2,14 +2,16 @@
 
 use roadstead_proto::domain::entry::{BlobLocation, ContentKind, Descriptor, EntryRef, ObjectKey, Right};
 use roadstead_proto::domain::epoch::{Epoch, Revision};
-use roadstead_proto::domain::lease::{Completion, Delivered, FencingToken, TagVerdict};
+use roadstead_proto::domain::lease::{Completion, Delivered, FencingToken, LeaseKey, TagVerdict};
 use roadstead_proto::domain::media::MediaType;
+use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::state::command::Recorded;
 use roadstead_storage::blob::Body;
 use tracing::{debug, warn};
 
 use super::Tools;
+use super::later::Deferred;
 use crate::catalog::Known;
 use crate::lease::Held;
 
@@ -25,6 +27,8 @@ pub(super) struct Content {
     pub(super) sha1: Option<[u8; 20]>,
     pub(super) children: Vec<Descriptor>,
     pub(super) replaces: Option<FencingToken>,
+    /// When the first of those who fetched it began.
+    pub(super) began: Revision,
 }
 
 impl Content {
@@ -36,6 +40,20 @@ impl Content {
             sha1: self.sha1,
             created_at: now,
             upstream_epoch: self.upstream_epoch,
+        }
+    }
+
+    /// As the metadata hears of it.
+    pub(super) fn delivered(&self, region: RegionId) -> Delivered {
+        Delivered {
+            object: self.object,
+            region,
+            size: self.size,
+            media_type: self.media_type.clone(),
+            kind: self.kind,
+            sha1: self.sha1,
+            children: self.children.clone(),
+            replaces: self.replaces,
         }
     }
 }
@@ -52,26 +70,17 @@ impl Tools {
         }
     }
 
-    /// Records stored content, and with it what the upstream said of the tag. `None` where nothing was recorded.
+    /// Records stored content, and with it what the upstream said of the tag. `None` where nothing was recorded, or will be.
     pub(super) async fn record(&self, held: Held, content: Content, tag: Option<TagVerdict>) -> Option<Known> {
         let right = content.right(self.clock.now());
-        let (object, region) = (content.object, self.session.region().clone());
+        let (object, region, lease) = (content.object, self.session.region().clone(), held.key().cloned());
         let build = |key, token: FencingToken| Completion {
             key,
             token,
-            began: Revision(token.0),
-            entry: content.entry,
-            delivered: Some(Delivered {
-                object,
-                region,
-                size: content.size,
-                media_type: content.media_type,
-                kind: content.kind,
-                sha1: content.sha1,
-                children: content.children,
-                replaces: content.replaces,
-            }),
-            tag,
+            began: content.began,
+            entry: content.entry.clone(),
+            delivered: Some(content.delivered(region)),
+            tag: tag.clone(),
         };
         match held.complete(build).await {
             Ok(Recorded::Live(Some(location))) => {
@@ -86,12 +95,28 @@ impl Tools {
                 self.discard(&object).await;
                 None
             }
-            // The object may be recorded: only garbage collection, which sees the rows, may judge.
+            // It may be recorded all the same: then the next try finds it so.
             Err(error) => {
-                warn!(%object, %error, "stored, but not recorded");
-                None
+                warn!(%object, %error, "stored, and to be recorded later");
+                Some(self.record_later(lease?, content, tag))
             }
         }
+    }
+
+    /// Sees to it that stored content is recorded when the metadata takes writes again. It is known here from now on.
+    pub(super) fn record_later(&self, key: LeaseKey, content: Content, tag: Option<TagVerdict>) -> Known {
+        let now = self.clock.now();
+        let location = BlobLocation { key: content.object, size: content.size, stored_at: now };
+        let known = Known { right: content.right(now), location: Some(location) };
+        self.later.push(Deferred {
+            key,
+            entry: content.entry.clone(),
+            upstream_epoch: content.upstream_epoch,
+            began: content.began,
+            content: Some(content),
+            tag: tag.map(|tag| (tag, now)),
+        });
+        known
     }
 
     async fn discard_duplicate(&self, ours: &ObjectKey, live: &BlobLocation) {
@@ -100,7 +125,7 @@ impl Tools {
         }
     }
 
-    async fn discard(&self, object: &ObjectKey) {
+    pub(super) async fn discard(&self, object: &ObjectKey) {
         if let Err(error) = self.store.delete(object).await {
             warn!(%object, %error, "an object that nothing refers to could not be deleted");
         }

@@ -7,6 +7,7 @@ use roadstead_proto::domain::entry::ContentKind;
 use roadstead_proto::domain::image::{Reference, RepositoryName};
 use roadstead_proto::domain::lease::EarnedByHead;
 use roadstead_proto::domain::media::MediaType;
+use roadstead_proto::meta::Consistency;
 use roadstead_proto::state::command::Command;
 use tracing::debug;
 
@@ -38,7 +39,7 @@ impl Blobs {
     }
 
     /// Records a right, and what is then known; `None` where that did not come to be.
-    async fn earn(&self, digest: &Digest, admission: &Admission) -> Option<Known> {
+    pub(super) async fn earn(&self, digest: &Digest, admission: &Admission) -> Option<Known> {
         let Admission { view, repository, began } = admission;
         let command = Command::EarnRight(EarnedByHead {
             entry: entry_of(view, repository, Reference::Digest(*digest)),
@@ -70,7 +71,7 @@ impl Blobs {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Option<Known> {
-        self.tools.catalog.look_up_at(view, repository, digest).await.ok().flatten()
+        self.tools.catalog.look_up_at(view, repository, digest, Consistency::Linearizable).await.ok().flatten()
     }
 
     /// Lets one more (upstream, repository) read a running download, if its own HEAD says that it has the blob.
@@ -106,7 +107,7 @@ impl Blobs {
     }
 
     /// Whether the upstream has it for us.
-    async fn has(&self, wanted: &Wanted<'_>) -> Result<Answer<Shown>, FetchError> {
+    pub(super) async fn has(&self, wanted: &Wanted<'_>) -> Result<Answer<Shown>, FetchError> {
         let Wanted { view, repository, digest, .. } = *wanted;
         let patience = Patience::lasting(self.tools.timeouts.answer);
         let client = &self.tools.client;
@@ -125,13 +126,13 @@ impl Blobs {
 ///
 /// A redirect is no proof: registries redirect names that they do not know, and gates in front of them send everybody to a
 /// page for signing in. What it leads to is asked for a byte, and has to be as large as the blob.
-struct Shown {
-    size: Option<u64>,
-    by_redirect: bool,
+pub(super) struct Shown {
+    pub(super) size: Option<u64>,
+    pub(super) by_redirect: bool,
 }
 
 impl Shown {
-    fn proves(&self, view: &UpstreamView, size: Option<u64>) -> Result<(), FetchError> {
+    pub(super) fn proves(&self, view: &UpstreamView, size: Option<u64>) -> Result<(), FetchError> {
         match (self.size, size) {
             (Some(shown), Some(size)) if shown == size => Ok(()),
             (_, None) | (None, _) if !self.by_redirect => Ok(()),

@@ -296,6 +296,11 @@ impl Spool {
         state.settle();
     }
 
+    /// Whether anybody reads.
+    pub fn is_read(&self) -> bool {
+        !self.state().readers.is_empty()
+    }
+
     /// Whether the beginning may be gone.
     pub fn is_unbacked(&self) -> bool {
         self.state().unbacked

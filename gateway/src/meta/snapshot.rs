@@ -138,6 +138,13 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// The upstream of a number, if any registry uses it.
+    pub fn upstream(&self, id: UpstreamId) -> Option<Arc<UpstreamView>> {
+        self.registries.values().find_map(|registry| registry.upstream(id).cloned())
+    }
+}
+
 impl UpstreamView {
     fn build(upstream: Upstream, keyring: &Keyring) -> Self {
         let sign_in = match &upstream.settings.credentials {

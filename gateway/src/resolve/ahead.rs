@@ -16,6 +16,7 @@ use std::time::Duration;
 use roadstead_proto::domain::entry::TagEntry;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::time::Timestamp;
+use roadstead_proto::meta::Consistency;
 use tracing::debug;
 
 use super::Resolver;
@@ -80,7 +81,7 @@ impl Resolver {
     }
 
     async fn check_ahead(self: &Arc<Self>, permit: &Permit, name: &TagName, view: Arc<UpstreamView>, entry: TagEntry) {
-        let Some(manifest) = self.load(permit, &view, &entry.digest).await else { return };
+        let Some(manifest) = self.load(permit, &view, &entry.digest, Consistency::Local).await else { return };
         let need = Need::After(entry.checked_at);
         let copy = Arc::new(CachedCopy { view, entry, manifest });
         let Ok((outcome, _)) = self.walk_of(permit, name, Some(copy), need).await else { return };

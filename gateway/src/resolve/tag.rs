@@ -12,6 +12,7 @@ use roadstead_proto::domain::image::Tag;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::domain::upstream::OnNotFound;
+use roadstead_proto::meta::Consistency;
 
 use super::walk::Need;
 use super::{Outcome, Resolved, Resolver, landed};
@@ -180,15 +181,21 @@ impl Resolver {
         if known.entry.gone_since.is_some_and(|since| is_gone_for_good(view, since, now)) {
             return None;
         }
-        let manifest = self.load(permit, view, &known.entry.digest).await?;
+        let manifest = self.load(permit, view, &known.entry.digest, Consistency::Local).await?;
         Some(CachedCopy { view: Arc::clone(view), entry: known.entry.clone(), manifest })
     }
 
-    pub(super) async fn load(&self, permit: &Permit, view: &Arc<UpstreamView>, digest: &Digest) -> Option<Manifest> {
+    pub(super) async fn load(
+        &self,
+        permit: &Permit,
+        view: &Arc<UpstreamView>,
+        digest: &Digest,
+        consistency: Consistency,
+    ) -> Option<Manifest> {
         let (catalog, repository) = (&self.tools.catalog, permit.repository());
         let known = match catalog.known(view, repository, digest) {
             Some(known) => known,
-            None => catalog.look_up_at(view, repository, digest).await.ok()??,
+            None => catalog.look_up_at(view, repository, digest, consistency).await.ok()??,
         };
         self.manifests.load(digest, &known).await
     }

@@ -4,6 +4,7 @@
 //! walk like any other; it only takes less for an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use roadstead_proto::domain::digest::Digest;
 use roadstead_proto::domain::entry::{EntryRef, TagEntry};
@@ -12,6 +13,7 @@ use roadstead_proto::domain::lease::TagVerdict;
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::domain::upstream::OnError;
+use roadstead_proto::meta::Consistency;
 use tracing::{info, warn};
 
 use super::tag::{CachedCopy, age, is_gone_for_good};
@@ -148,7 +150,7 @@ impl Resolver {
         {
             return Err(upstream_fault(view, fault));
         }
-        if let Some(found) = self.recorded(walk, view).await {
+        if let Some(found) = self.recorded(walk, view, Consistency::Local).await {
             return Ok(Answer::Here(found));
         }
         let entry = entry_of(view, repository, walk.reference.clone());
@@ -167,15 +169,15 @@ impl Resolver {
     }
 
     /// What the metadata says of the tag at this upstream, if that will do: another registry, or another gateway, asked.
-    async fn recorded(&self, walk: &Walk<'_>, view: &Arc<UpstreamView>) -> Option<Found> {
-        let entry = self.tools.catalog.tag_entry(view, walk.permit.repository(), walk.tag).await?;
+    async fn recorded(&self, walk: &Walk<'_>, view: &Arc<UpstreamView>, consistency: Consistency) -> Option<Found> {
+        let entry = self.tools.catalog.tag_entry(view, walk.permit.repository(), walk.tag, consistency).await?;
         let status = self.settled(view, &entry, walk.now)?;
         if let Need::After(confirmed) = walk.need
             && entry.checked_at <= confirmed
         {
             return None;
         }
-        let manifest = self.load(walk.permit, view, &entry.digest).await?;
+        let manifest = self.load(walk.permit, view, &entry.digest, consistency).await?;
         self.learn(walk, view, entry);
         Some((manifest, status))
     }
@@ -194,7 +196,7 @@ impl Resolver {
         };
         // Who held it before us may have asked. Nobody waits for a check ahead, so that it can afford to look again.
         if (waited || walk.need != Need::Fresh)
-            && let Some((manifest, _)) = self.recorded(walk, view).await
+            && let Some((manifest, _)) = self.recorded(walk, view, Consistency::Linearizable).await
         {
             return Ok(Answer::Here((manifest, CacheStatus::Collapsed)));
         }
@@ -244,24 +246,22 @@ impl Resolver {
         let Some(digest) = head.digest else { return Ok(Headed::Other) };
         let found = match walk.copy_of(view).filter(|copy| copy.entry.digest == digest) {
             Some(copy) => (copy.manifest.clone(), CacheStatus::Revalidated),
-            None => match self.load(walk.permit, view, &digest).await {
+            None => match self.load(walk.permit, view, &digest, Consistency::Local).await {
                 Some(manifest) => (manifest, CacheStatus::KnownDigest),
                 None => return Ok(Headed::Other),
             },
         };
-        if let Some(held) = held.take() {
-            let entry = entry_of(view, repository, walk.reference.clone());
-            self.manifests.confirm(entry, held, self.names(walk, digest, head.etag));
-        }
+        let entry = entry_of(view, repository, walk.reference.clone());
+        self.manifests.confirm(view, entry, held.take(), self.names(walk, digest, head.etag));
         self.learn(walk, view, self.new_entry(walk, view, digest));
         Ok(Headed::Here(found))
     }
 
     /// Records that the upstream no longer has what we hold a copy of.
     fn gone(&self, walk: &Walk<'_>, view: &Arc<UpstreamView>, held: Option<Held>) {
-        if let (Some(held), Some(_)) = (held, walk.copy_of(view)) {
+        if walk.copy_of(view).is_some() {
             let entry = entry_of(view, walk.permit.repository(), walk.reference.clone());
-            self.manifests.confirm(entry, held, TagVerdict::Gone);
+            self.manifests.confirm(view, entry, held, TagVerdict::Gone);
         }
     }
 
@@ -275,6 +275,7 @@ impl Resolver {
             },
             not_here: walk.not_here.clone(),
             routing: walk.permit.registry().registry.routing,
+            age: Duration::ZERO,
         }
     }
 

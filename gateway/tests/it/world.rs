@@ -247,10 +247,13 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<_>,
             keyring: Keyring::from_hex(KEY).unwrap(),
             telemetry,
+            dialer: roadstead_proto::rpc::Dialer::new(None),
+            identity: None,
         };
         let config = Config {
             gateway: GatewayId(name.into()),
             region: RegionId::default_region(),
+            peer_address: None,
             anonymous_pull: self.anonymous,
             mirror_registry: self.mirror,
             manifest_memory: 1 << 20,

@@ -26,6 +26,22 @@ pub struct SessionId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FencingToken(pub u64);
 
+/// Tokens from here on were never granted.
+const PROVISIONAL: u64 = 1 << 63;
+
+impl FencingToken {
+    /// A name for an object that is written while nobody grants tokens. It is no grant, holds no lease and never equals one:
+    /// revisions stay below. `random` keeps two writers apart.
+    pub fn provisional(random: u64) -> Self {
+        Self(PROVISIONAL | random)
+    }
+
+    /// Whether it names an object and was never granted.
+    pub fn is_provisional(self) -> bool {
+        self.0 >= PROVISIONAL
+    }
+}
+
 impl fmt::Display for FencingToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -123,6 +139,8 @@ pub enum TagVerdict {
         not_here: Vec<UpstreamId>,
         /// The registry's [`super::registry::Registry::routing`] the walk was made under.
         routing: Revision,
+        /// How long ago it said so: not zero where it is recorded after an outage of the metadata.
+        age: Duration,
     },
     /// "Not here", of a tag it once had.
     Gone,

@@ -285,3 +285,16 @@ pub const META_RETRY_PAUSE_MAX: Duration = Duration::from_millis(400);
 /// Events of a watch that wait in a gateway for whoever follows it; what comes beyond waits at the member, which drops who is
 /// too slow.
 pub const WATCH_QUEUE: usize = 64;
+/// How long another gateway may take to say that it can be followed: it is near, and says so before its upstream answers.
+pub const PEER_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a gateway that leads and cannot be reached is waited for, while it keeps its session alive. Above the time in
+/// which a session ends, so that one that is down is never passed by.
+pub const PEER_UNREACHABLE_MAX: Duration = Duration::from_secs(6);
+/// How long to wait for the end of another's lease before it is looked at again.
+pub const HOLDER_PATIENCE: Duration = Duration::from_millis(500);
+/// What a gateway that hands over leaves the others to take over. They hear of it at once.
+pub const HAND_OVER_PAUSE: Duration = Duration::from_millis(500);
+/// Results that wait for the metadata to come back. Some 1 KiB each; the oldest are let go, and only cost a download later.
+pub const LATER_MAX: usize = 20_000;
+/// How often they are tried again where it went wrong.
+pub const LATER_EVERY: Duration = Duration::from_secs(5);

@@ -318,6 +318,7 @@ fn manifest_completion(key: LeaseKey, token: FencingToken, entry: &EntryRef) -> 
         registry: Some(RegistryId(1)),
         not_here: vec![UpstreamId(1)],
         routing: Revision(3),
+        age: Duration::ZERO,
     };
     Completion { delivered: Some(delivered), tag: Some(verdict), ..completion(key, token, entry) }
 }

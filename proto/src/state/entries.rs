@@ -100,11 +100,16 @@ fn record_tag(
                 store(context.rows, Table::Tags, &key, &gone)?;
             }
         }
-        TagVerdict::Names { digest, upstream_etag, registry, not_here, routing } => {
+        TagVerdict::Names { digest, upstream_etag, registry, not_here, routing, age } => {
+            let checked_at = now.before(*age);
+            // What is recorded late must not take the place of what was said since.
+            if !age.is_zero() && earlier.as_ref().is_some_and(|known| known.checked_at >= checked_at) {
+                return Ok(());
+            }
             let moved = earlier.as_ref().is_none_or(|tag| tag.digest != *digest);
             let tag_entry = TagEntry {
                 digest: *digest,
-                checked_at: now,
+                checked_at,
                 created_at: earlier.as_ref().map_or(now, |tag| tag.created_at),
                 updated_at: earlier.as_ref().filter(|_| !moved).map_or(now, |tag| tag.updated_at),
                 upstream_etag: upstream_etag.clone(),

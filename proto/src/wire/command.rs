@@ -1,7 +1,9 @@
 //! Commands: domain ↔ protobuf.
 
+use std::time::Duration;
+
 use super::pb::meta::v1 as pb;
-use super::record::{credential_from, digest, hash_from, kind_from, kind_to, role_from, role_to, sha1_from};
+use super::record::{credential_from, digest, hash_from, kind_from, kind_to, millis, role_from, role_to, sha1_from};
 use super::{DecodeError, Record};
 use crate::domain::entry::{Descriptor, EntryRef, ObjectKey, Touch};
 use crate::domain::epoch::{Epoch, Revision};
@@ -104,13 +106,14 @@ fn delivered_from(m: pb::Delivered) -> Result<Delivered, DecodeError> {
 
 fn verdict_to(verdict: &TagVerdict) -> pb::complete::Tag {
     match verdict {
-        TagVerdict::Names { digest, upstream_etag, registry, not_here, routing } => {
+        TagVerdict::Names { digest, upstream_etag, registry, not_here, routing, age } => {
             pb::complete::Tag::Names(pb::Names {
                 digest: digest.hash().to_vec(),
                 upstream_etag: upstream_etag.clone(),
                 registry: registry.map_or(0, |registry| registry.0),
                 not_here: not_here.iter().map(|id| id.0).collect(),
                 routing: routing.0,
+                age_ms: millis(*age),
             })
         }
         TagVerdict::Gone => pb::complete::Tag::Gone(pb::Gone {}),
@@ -125,6 +128,7 @@ fn verdict_from(verdict: pb::complete::Tag) -> Result<TagVerdict, DecodeError> {
             registry: (names.registry != 0).then_some(RegistryId(names.registry)),
             not_here: names.not_here.into_iter().map(UpstreamId).collect(),
             routing: Revision(names.routing),
+            age: Duration::from_millis(names.age_ms),
         },
         pb::complete::Tag::Gone(pb::Gone {}) => TagVerdict::Gone,
     })
@@ -267,6 +271,18 @@ fn command_from(command: pb::proposal::Command) -> Result<Command, DecodeError> 
         Pb::EarnRight(m) => Command::EarnRight(earned_from(m)?),
         Pb::RecordUsage(m) => Command::RecordUsage(m.touches.into_iter().map(touch_from).collect::<Result<_, _>>()?),
     })
+}
+
+impl Record for LeaseKey {
+    type Message = pb::LeaseKey;
+
+    fn to_message(&self) -> pb::LeaseKey {
+        key_to(self)
+    }
+
+    fn from_message(m: pb::LeaseKey) -> Result<Self, DecodeError> {
+        key_from(Some(m))
+    }
 }
 
 impl Record for Proposal {

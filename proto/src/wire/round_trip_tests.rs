@@ -139,13 +139,14 @@ fn delivered() -> impl Strategy<Value = Delivered> {
 fn verdict() -> impl Strategy<Value = TagVerdict> {
     // Registries count from 1.
     let registry = option::of(1..u64::MAX);
-    let names = (digest(), option::of(".{0,9}"), registry, vec(any::<u64>(), 0..4), any::<u64>()).prop_map(
-        |(digest, upstream_etag, registry, not_here, routing)| TagVerdict::Names {
+    let names = (digest(), option::of(".{0,9}"), registry, vec(any::<u64>(), 0..4), any::<(u64, u64)>()).prop_map(
+        |(digest, upstream_etag, registry, not_here, (routing, age))| TagVerdict::Names {
             digest,
             upstream_etag,
             registry: registry.map(RegistryId),
             not_here: not_here.into_iter().map(UpstreamId).collect(),
             routing: Revision(routing),
+            age: Duration::from_millis(age),
         },
     );
     prop_oneof![names, Just(TagVerdict::Gone)]

@@ -58,6 +58,7 @@ fn command() -> impl Strategy<Value = Command> {
             registry: content.then_some(RegistryId(1)),
             not_here: vec![],
             routing: Revision(1),
+            age: std::time::Duration::ZERO,
         };
         Command::Complete(Completion {
             key: LeaseKey::Manifest(entry.clone()),

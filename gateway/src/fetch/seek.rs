@@ -1,0 +1,245 @@
+//! Who supplies a blob: this gateway from the upstream, the gateway that holds the lease, or object storage.
+//!
+//! Where the metadata takes no writes nobody grants leases. Then the gateways of the region choose by rendezvous hash, over
+//! the members they heard of last.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use roadstead_proto::domain::entry::ObjectKey;
+use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::domain::lease::{FencingToken, GatewayId, Holder};
+use roadstead_proto::domain::limits;
+use roadstead_proto::meta::{Consistency, MetaError};
+use roadstead_proto::wire::pb::peer::v1 as pb;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::error::{FetchError, FillFailure};
+use super::fill::Phase;
+use super::join::Wanted;
+use super::rendezvous;
+use super::task::{Standing, Task};
+use crate::catalog::Known;
+use crate::lease::{Held, Lease};
+use crate::upstream::error::Answer;
+
+/// Who supplies it.
+pub(super) enum Supply {
+    /// This gateway.
+    Lead(Mandate),
+    /// Another one.
+    Follow(Peer),
+    /// Object storage: the right to it holds.
+    Stored(Box<Known>),
+    /// Nobody.
+    Nothing(Phase),
+}
+
+/// By what right this gateway downloads.
+pub(super) enum Mandate {
+    /// It holds the lease.
+    Lease(Held),
+    /// Nobody grants leases: what it brings home is recorded when somebody does again.
+    Outage,
+    /// Beside the download of the cluster, for its own clients alone: nothing of it is kept.
+    Beside,
+}
+
+impl Mandate {
+    /// The object that the bytes become; none where they are not kept.
+    pub(super) fn object(&self, task: &Task) -> Option<ObjectKey> {
+        let token = match self {
+            Self::Lease(held) => held.token,
+            Self::Outage => FencingToken::provisional((task.finish.blobs.tools.random)()),
+            Self::Beside => return None,
+        };
+        Some(ObjectKey { digest: task.digest, token })
+    }
+
+    /// When the work under it began.
+    pub(super) fn began(&self, task: &Task) -> Revision {
+        match self {
+            Self::Lease(held) => Revision(held.token.0),
+            // What was heard of last: a purge since is one that this gateway did not hear of.
+            Self::Outage | Self::Beside => task.finish.blobs.tools.snapshots.current().revision,
+        }
+    }
+}
+
+/// The gateway to follow.
+pub(super) struct Peer {
+    pub(super) address: String,
+    /// Whose lease it is; `None` where it was chosen.
+    pub(super) holder: Option<Holder>,
+    /// Who it is, where it was chosen.
+    pub(super) chosen: Option<GatewayId>,
+    /// What it is to begin, where it was chosen.
+    pub(super) begin: Option<pb::Wanted>,
+}
+
+/// What was learnt of the others on the way.
+#[derive(Default)]
+pub(super) struct Seeker {
+    /// The holder that could not be followed, and since when.
+    missed: Option<(FencingToken, Instant)>,
+    /// Chosen ones that could not be followed.
+    tried: HashSet<GatewayId>,
+    /// This gateway has handed over: another one comes first.
+    yields: bool,
+}
+
+impl Seeker {
+    /// `peer` could not be followed, or no longer.
+    pub(super) fn miss(&mut self, peer: &Peer) {
+        if let Some(chosen) = &peer.chosen {
+            self.tried.insert(chosen.clone());
+        }
+        if let Some(holder) = &peer.holder
+            && self.missed.is_none_or(|(token, _)| token != holder.token)
+        {
+            self.missed = Some((holder.token, Instant::now()));
+        }
+    }
+
+    /// It is followed.
+    pub(super) fn reached(&mut self) {
+        self.missed = None;
+    }
+
+    /// The next turn is another gateway's.
+    pub(super) fn yields(&mut self) {
+        self.yields = true;
+    }
+
+    /// How long this holder has been missed.
+    fn missed_for(&self, holder: &Holder) -> Option<Duration> {
+        self.missed.filter(|(token, _)| *token == holder.token).map(|(_, since)| since.elapsed())
+    }
+}
+
+impl Task {
+    /// Decides who supplies what is still missing: of all, or of what is begun.
+    pub(super) async fn seek(&self, seeker: &mut Seeker, is_begun: bool) -> Supply {
+        if self.standing == Standing::Beside {
+            return Supply::Lead(Mandate::Beside);
+        }
+        let session = &self.finish.blobs.tools.session;
+        let is_unasked = self.finish.fill.class().is_unasked();
+        let until = Instant::now() + self.finish.blobs.tools.timeouts.answer;
+        if std::mem::take(&mut seeker.yields) {
+            tokio::time::sleep(limits::HAND_OVER_PAUSE).await;
+        }
+        loop {
+            if session.is_away() {
+                return self.seek_in_outage(seeker);
+            }
+            match session.acquire(self.key(), self.entry(), self.view.upstream.epoch, self.replaces).await {
+                Ok(Lease::Held(held)) => {
+                    if !is_begun && let Some(phase) = self.delivered_meanwhile().await {
+                        return match phase {
+                            Phase::Stored(known) => Supply::Stored(known),
+                            other => Supply::Nothing(other),
+                        };
+                    }
+                    return Supply::Lead(Mandate::Lease(held));
+                }
+                Ok(Lease::Stored(stored)) => {
+                    let (location, right) = *stored;
+                    return Supply::Stored(Box::new(Known { right, location: Some(location) }));
+                }
+                // Whoever leads it keeps it for all.
+                Ok(Lease::Elsewhere(_)) if is_unasked => {
+                    return Supply::Nothing(Phase::Failed(FillFailure::Elsewhere));
+                }
+                Ok(Lease::Elsewhere(holder)) if holder.address.is_empty() => {
+                    if Instant::now() >= until {
+                        return Supply::Nothing(Phase::Failed(FillFailure::Elsewhere));
+                    }
+                    session.ended(&self.key(), &holder, limits::HOLDER_PATIENCE).await;
+                }
+                Ok(Lease::Elsewhere(holder)) => match seeker.missed_for(&holder) {
+                    None => return Supply::Follow(Peer::holder(holder)),
+                    // It keeps its session alive, and we do not get to it: a line between the two of us is cut.
+                    Some(missed) if missed >= limits::PEER_UNREACHABLE_MAX => {
+                        warn!(digest = %self.digest, address = holder.address, "the leading gateway cannot be reached");
+                        return Supply::Lead(Mandate::Beside);
+                    }
+                    Some(_) => {
+                        session.ended(&self.key(), &holder, limits::HOLDER_PATIENCE).await;
+                        return Supply::Follow(Peer::holder(holder));
+                    }
+                },
+                // The upstream has changed, or is gone: it could not be recorded.
+                Err(MetaError::Refused(refusal)) => {
+                    debug!(%refusal, digest = %self.digest, "no lease: downloading without recording");
+                    return Supply::Lead(Mandate::Beside);
+                }
+                // The session knows by now that the metadata is away.
+                Err(error) => debug!(%error, digest = %self.digest, "no lease"),
+            }
+        }
+    }
+
+    fn seek_in_outage(&self, seeker: &Seeker) -> Supply {
+        // Bytes that nobody waits for are not worth the trouble.
+        if self.finish.fill.class().is_unasked() {
+            return Supply::Nothing(Phase::Failed(FillFailure::Abandoned));
+        }
+        if self.standing == Standing::Chosen {
+            return Supply::Lead(Mandate::Outage);
+        }
+        let session = &self.finish.blobs.tools.session;
+        let fleet = session.fleet();
+        let reachable = fleet.gateways.iter().map(|member| &member.registration);
+        let reachable: Vec<_> =
+            reachable.filter(|there| there.region == *session.region() && !there.address.is_empty()).collect();
+        let names = reachable.iter().map(|there| &there.gateway).chain([session.gateway()]);
+        let first = rendezvous::order(names, &self.key()).into_iter().find(|name| !seeker.tried.contains(name));
+        match first.and_then(|name| reachable.iter().find(|there| there.gateway == *name)) {
+            Some(chosen) if chosen.gateway != *session.gateway() => Supply::Follow(Peer {
+                address: chosen.address.clone(),
+                holder: None,
+                chosen: Some(chosen.gateway.clone()),
+                begin: Some(pb::Wanted {
+                    upstream: self.view.upstream.id.0,
+                    upstream_epoch: self.view.upstream.epoch.0,
+                    repository: self.repository.as_str().to_owned(),
+                    size: self.promised,
+                }),
+            }),
+            _ => Supply::Lead(Mandate::Outage),
+        }
+    }
+
+    /// Another download may have delivered the same to another repository between the look at the metadata and the lease:
+    /// then a HEAD does.
+    async fn delivered_meanwhile(&self) -> Option<Phase> {
+        let blobs = &self.finish.blobs;
+        let (view, repository, digest) = (&self.view, &self.repository, &self.digest);
+        if self.replaces.is_some() {
+            return None;
+        }
+        let views = std::slice::from_ref(view);
+        let looked_up =
+            blobs.tools.catalog.look_up_among(views, repository, digest, Consistency::Linearizable).await.ok()?;
+        if !looked_up.delivered.contains(&view.upstream.id) {
+            return None;
+        }
+        let wanted = Wanted { view, repository, digest, size: self.promised, lost: None };
+        match blobs.earn_by_head(&wanted, &looked_up).await {
+            Ok(Answer::Here(known)) => known.map(|known| Phase::Stored(Box::new(known))),
+            Ok(Answer::NotHere(not_here)) => Some(Phase::NotHere(not_here)),
+            Err(FetchError::Upstream { upstream, fault }) => {
+                Some(Phase::Failed(FillFailure::Upstream { upstream, fault }))
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+impl Peer {
+    fn holder(holder: Holder) -> Self {
+        Self { address: holder.address.clone(), holder: Some(holder), chosen: None, begin: None }
+    }
+}
