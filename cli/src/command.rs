@@ -4,13 +4,17 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::serve;
+use crate::{cluster, serve, tls};
 
 /// What is asked of this process.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Serve pulls, everything in one process.
     Serve(Box<serve::Flags>),
+    /// Ask a cluster.
+    Cluster(Box<cluster::Flags>),
+    /// Make certificates.
+    Tls(tls::Flags),
 }
 
 const AFTER_HELP: &str = "\
@@ -31,6 +35,10 @@ struct CommandLine {
 enum Command {
     /// Serve pulls: gateway, metadata and blobs in one process
     Serve(Box<serve::Flags>),
+    /// Administer a cluster
+    Cluster(Box<cluster::Flags>),
+    /// Make the certificates of a cluster
+    Tls(tls::Flags),
 }
 
 /// Reads the command line.
@@ -44,6 +52,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
     }
     Ok(match CommandLine::try_parse_from(arguments)?.command {
         Command::Serve(flags) => Request::Serve(flags),
+        Command::Cluster(flags) => Request::Cluster(flags),
+        Command::Tls(flags) => Request::Tls(flags),
     })
 }
 

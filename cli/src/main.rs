@@ -5,6 +5,8 @@
 //! | `command.rs` | the command line: which command, with which flags |
 //! | `exit.rs` | how the process ends: exit codes and the last words |
 //! | `serve/` | `roadstead serve`: gateway, one-member node and local directory in one process |
+//! | `cluster/` | `roadstead cluster`: administration over the service of the nodes |
+//! | `tls/` | `roadstead tls`: the authority of a cluster and its certificates |
 //! | `settings/` `directory/` `startup/` `written/` | what roles share: settings, the data directory, the steps of a start, values as people write them |
 //!
 //! This is the only crate that names both gateway and node: whether metadata and blobs are in this process or elsewhere is
@@ -12,12 +14,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on may panic"))]
 
+mod cluster;
 mod command;
 mod directory;
 mod exit;
 mod serve;
 mod settings;
 mod startup;
+mod tls;
 mod written;
 
 use std::error::Error;
@@ -39,6 +43,8 @@ fn main() -> ExitCode {
             let check_only = flags.pulls.check_config;
             role(check_only, serve::plan(*flags, variable), serve::run)
         }
+        Request::Cluster(flags) => errand(cluster::plan(*flags, variable), cluster::run),
+        Request::Tls(flags) => errand(tls::plan(flags), tls::run),
     }
 }
 
