@@ -4,13 +4,17 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::serve::Flags;
+use crate::{cluster, serve, tls};
 
 /// What is asked of this process.
 #[derive(Debug)]
 pub(crate) enum Request {
-    /// Serve pulls.
-    Serve(Box<Flags>),
+    /// Serve pulls, everything in one process.
+    Serve(Box<serve::Flags>),
+    /// Ask a cluster.
+    Cluster(Box<cluster::Flags>),
+    /// Make certificates.
+    Tls(tls::Flags),
 }
 
 const AFTER_HELP: &str = "\
@@ -30,7 +34,11 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve pulls: gateway, metadata and blobs in one process
-    Serve(Box<Flags>),
+    Serve(Box<serve::Flags>),
+    /// Administer a cluster
+    Cluster(Box<cluster::Flags>),
+    /// Make the certificates of a cluster
+    Tls(tls::Flags),
 }
 
 /// Reads the command line.
@@ -42,8 +50,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
     if serves_without_a_word(arguments.get(1)) {
         arguments.insert(arguments.len().min(1), "serve".into());
     }
-    let Command::Serve(flags) = CommandLine::try_parse_from(arguments)?.command;
-    Ok(Request::Serve(flags))
+    Ok(match CommandLine::try_parse_from(arguments)?.command {
+        Command::Serve(flags) => Request::Serve(flags),
+        Command::Cluster(flags) => Request::Cluster(flags),
+        Command::Tls(flags) => Request::Tls(flags),
+    })
 }
 
 /// Whether the command is left out: there is nothing, or an option of `serve` in its place.
@@ -60,9 +71,11 @@ mod tests {
 
     use super::*;
 
-    fn flags(words: &[&str]) -> Result<Flags, clap::Error> {
-        let Request::Serve(flags) = parse(words.iter().map(OsString::from))?;
-        Ok(*flags)
+    fn flags(words: &[&str]) -> Result<serve::Flags, clap::Error> {
+        match parse(words.iter().map(OsString::from))? {
+            Request::Serve(flags) => Ok(*flags),
+            other => panic!("{other:?} is not to serve"),
+        }
     }
 
     #[test]
@@ -73,7 +86,7 @@ mod tests {
     #[test]
     fn serve_may_be_left_out() {
         for words in [&["roadstead"][..], &["roadstead", "serve"]] {
-            assert_eq!(flags(words).unwrap(), Flags::default(), "{words:?}");
+            assert_eq!(flags(words).unwrap(), serve::Flags::default(), "{words:?}");
         }
         let said = flags(&["roadstead", "serve", "--listen", "127.0.0.1:0"]).unwrap();
         assert_eq!(flags(&["roadstead", "--listen", "127.0.0.1:0"]).unwrap(), said);

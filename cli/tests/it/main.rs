@@ -16,6 +16,7 @@ mod process;
 mod proxy;
 mod restart;
 mod secrets;
+mod tls;
 mod transport;
 mod usage;
 mod world;

@@ -11,9 +11,13 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Variables that would make a test depend on who runs it.
-const FOREIGN: [&str; 11] = [
+const FOREIGN: [&str; 15] = [
     "ROADSTEAD_ADMIN_TOKEN",
     "ROADSTEAD_SECRET_KEY",
+    "ROADSTEAD_NODE",
+    "ROADSTEAD_TLS_CA",
+    "ROADSTEAD_TLS_CERT",
+    "ROADSTEAD_TLS_KEY",
     "RUST_LOG",
     "HTTP_PROXY",
     "HTTPS_PROXY",

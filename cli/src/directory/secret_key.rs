@@ -9,7 +9,7 @@ use roadstead_proto::domain::secret::Secret;
 
 use super::admin_token::exposed;
 use super::private_file;
-use super::settings::SECRET_KEY_VARIABLE;
+use crate::settings::SECRET_KEY_VARIABLE;
 
 /// The key, and what its owner should know.
 #[derive(Debug)]

@@ -86,7 +86,7 @@ proptest! {
             done(damage, at, &mut lines);
         }
         let text = lines.join("\n");
-        match parse(&text) {
+        match parse::<File>(&text) {
             // What is understood is what TOML says, and nothing was passed over.
             Ok(file) => {
                 let table: toml::Table = text.parse().expect("TOML");
@@ -107,7 +107,7 @@ proptest! {
 
     #[test]
     fn any_text_has_an_answer(text in "\\PC{0,60}|[a-z=\"'\\[\\]{}#.\n0-9 ]{0,60}") {
-        if let Err((line, message)) = parse(&text) {
+        if let Err((line, message)) = parse::<File>(&text) {
             prop_assert!(line >= 1 && line <= text.split('\n').count());
             prop_assert!(!message.contains('\n'));
         }
@@ -116,7 +116,7 @@ proptest! {
     /// Deep nesting costs no stack.
     #[test]
     fn depth_is_no_trouble(open in r#"\[|\{a=|a\.|"|a=\[|\[a\."#, times in 1_usize..5_000) {
-        let _ = parse(&format!("x = {}", open.repeat(times)));
-        let _ = parse(&open.repeat(times));
+        let _ = parse::<File>(&format!("x = {}", open.repeat(times)));
+        let _ = parse::<File>(&open.repeat(times));
     }
 }

@@ -6,14 +6,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::log_format::LogFormat;
-use super::size::Size;
-use super::span::Span;
 use super::storage::FileStorage;
+use super::tls::FileTls;
+use crate::written::{HostPort, LogFormat, Size, Span};
 
-/// The whole file. `deploy/config/serve.toml` shows every key with its default.
+/// The whole file. `deploy/config/serve.toml` and `gateway.toml` show every key with its default.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
@@ -50,6 +49,33 @@ pub(crate) struct File {
     /// As `--upstream`, in order.
     #[serde(default, rename = "upstream")]
     pub(crate) upstreams: Vec<FileUpstream>,
+    /// The cluster that a gateway belongs to.
+    pub(crate) cluster: Option<FileCluster>,
+    /// What it proves itself with there.
+    pub(crate) tls: Option<FileTls>,
+}
+
+/// `[cluster]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileCluster {
+    /// As `--node`.
+    #[serde(default)]
+    pub(crate) nodes: Vec<HostPort>,
+    /// As `--gateway-id`.
+    pub(crate) gateway_id: Option<String>,
+    /// As `--region`.
+    pub(crate) region: Option<String>,
+    /// As `--peer-listen`.
+    pub(crate) peer_listen: Option<SocketAddr>,
+    /// As `--peer-address`.
+    pub(crate) peer_address: Option<HostPort>,
+    /// As `--shared-directory`.
+    pub(crate) shared_directory: Option<PathBuf>,
+    /// As `--secret-key-file`.
+    pub(crate) secret_key_file: Option<PathBuf>,
+    /// As `--admin-token-file`.
+    pub(crate) admin_token_file: Option<PathBuf>,
 }
 
 /// One `[[upstream]]`.
@@ -152,14 +178,14 @@ pub(crate) enum FileError {
     },
 }
 
-/// Reads a configuration file.
-pub(crate) fn read(path: &Path) -> Result<File, FileError> {
+/// Reads a configuration file of any role.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
     let text = std::fs::read_to_string(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
     parse(&text).map_err(|(line, message)| FileError::Content { path: path.to_owned(), line, message })
 }
 
 /// The content of a file, or the line and what is wrong with it.
-fn parse(text: &str) -> Result<File, (usize, String)> {
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, (usize, String)> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         (before.matches('\n').count() + 1, error.message().trim().replace('\n', "; "))
@@ -173,7 +199,7 @@ mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::storage::{FileAzure, FileGcs, FileRedirect, FileS3};
+    use crate::settings::storage::{FileAzure, FileGcs, FileRedirect, FileS3};
 
     /// The example that operators copy.
     const EXAMPLE: &str = include_str!("../../../deploy/config/serve.toml");
@@ -192,7 +218,7 @@ mod tests {
             ("[[upstream_connection]]\nhost=\"a\"\nhttp = \"3\"", 3, "expected one of `auto`, `1.1`, `2`"),
             ("listen = ", 1, ""),
         ] {
-            let (found, message) = parse(text).unwrap_err();
+            let (found, message) = parse::<File>(text).unwrap_err();
             assert_eq!(found, line, "{text}: {message}");
             assert!(message.contains(part), "{message}");
             assert!(!message.contains("hunter2"), "{message}");
@@ -203,7 +229,7 @@ mod tests {
     #[test]
     fn the_example_shows_every_key() {
         let shown: String = EXAMPLE.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
-        let mut file = parse(&shown).unwrap_or_else(|(line, message)| panic!("line {line}: {message}"));
+        let mut file: File = parse(&shown).unwrap_or_else(|(line, message)| panic!("line {line}: {message}"));
         let first = file.upstreams.swap_remove(0);
         let connection = file.upstream_connections.swap_remove(0);
         let File {
@@ -222,6 +248,8 @@ mod tests {
             cache_validity: Some(_),
             storage,
             upstreams: _,
+            cluster: None,
+            tls: None,
         } = file
         else {
             panic!("a key is missing in the example: {file:?}");

@@ -6,8 +6,8 @@ use roadstead_proto::domain::registry::{Registry, RegistryId};
 use roadstead_proto::domain::upstream::{Credentials, Upstream, UpstreamSettings};
 use roadstead_proto::state::command::Bootstrap;
 
-use super::named::NamedUpstream;
-use super::settings::{Settings, validity};
+use crate::settings::named::NamedUpstream;
+use crate::settings::{Settings, validity};
 
 /// Path of the first group.
 const GROUP_PATH: &str = "default";
@@ -53,17 +53,35 @@ fn upstreams_of(configuration: &Configuration, registry: RegistryId) -> Vec<&Ups
     links.into_iter().filter_map(|link| find(link.upstream)).collect()
 }
 
+/// How a role is started with another first configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartOver {
+    /// It has the metadata in its data directory.
+    NewDirectory,
+    /// The metadata is that of a cluster.
+    NewCluster,
+}
+
 /// What is to be said where the upstreams named now are not the stored ones.
-pub(crate) fn difference(named: &[NamedUpstream], stored: &[&Upstream], keyring: &Keyring) -> Option<String> {
+pub(crate) fn difference(
+    named: &[NamedUpstream],
+    stored: &[&Upstream],
+    keyring: &Keyring,
+    start_over: StartOver,
+) -> Option<String> {
     let same = named.len() == stored.len()
         && named.iter().zip(stored).all(|(named, stored)| is_same(named, &stored.settings, keyring));
     if same {
         return None;
     }
     let list: Vec<String> = stored.iter().map(|upstream| described(&upstream.settings)).collect();
+    let others = match start_over {
+        StartOver::NewDirectory => "use a new --data-dir",
+        StartOver::NewCluster => "found a new cluster",
+    };
     Some(format!(
         "the upstreams named now differ from the stored ones and are ignored: --upstream, --cache-validity and [[upstream]] \
-         apply on the first start only. Stored: {}. To start with others, use a new --data-dir",
+         apply on the first start only. Stored: {}. To start with others, {others}",
         if list.is_empty() { "none".to_owned() } else { list.join("; ") }
     ))
 }

@@ -14,8 +14,7 @@ use roadstead_storage::config::{
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::size::Size;
-use super::span::Span;
+use crate::written::{Size, Span};
 
 /// `[storage]`.
 #[derive(Debug, Default, Deserialize)]

@@ -1,4 +1,4 @@
-//! Small files that only this user may read.
+//! Small files that are written once: whole, durably, and never over another one. Most are for this user alone.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -9,6 +9,8 @@ use roadstead_proto::domain::secret::Secret;
 
 /// Read and write for the owner, nothing for anybody else.
 const OWNER_ONLY: u32 = 0o600;
+/// And read for everybody else.
+const PUBLIC: u32 = 0o644;
 /// No file of ours comes near this; stops a wrong file from being read whole.
 const LENGTH_MAX: u64 = 4096;
 
@@ -34,10 +36,20 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Found>> {
     Ok(Some(Found { content: Secret::new(text.trim()), open_to_others }))
 }
 
-/// Writes a file that is not there yet, durably: after a crash it is there whole, or not at all.
+/// Writes a file for its owner alone, that is not there yet.
 ///
 /// Only one process at a time may do this in a directory.
 pub(crate) fn create(path: &Path, content: &Secret) -> io::Result<()> {
+    write(path, content.expose(), OWNER_ONLY)
+}
+
+/// The same for what anybody may read.
+pub(crate) fn create_public(path: &Path, content: &str) -> io::Result<()> {
+    write(path, content, PUBLIC)
+}
+
+/// Durable: after a crash the file is there whole, or not at all.
+fn write(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     let part = path.with_extension("part");
     // Left by a crash; it may have been created with another mode.
     match fs::remove_file(&part) {
@@ -45,15 +57,17 @@ pub(crate) fn create(path: &Path, content: &Secret) -> io::Result<()> {
         _ => {}
     }
     // The mode counts from the first moment: nobody can open the file before it is narrowed.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&part)?;
-    file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
-    file.write_all(content.expose().as_bytes())?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(content.trim_end().as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
     // A link, unlike a rename, never replaces a file.
-    fs::hard_link(&part, path)?;
+    let linked = fs::hard_link(&part, path);
     fs::remove_file(&part)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    linked?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

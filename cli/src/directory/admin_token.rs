@@ -7,9 +7,9 @@ use roadstead_proto::domain::digest::encode_hex;
 use roadstead_proto::domain::principal::TOKEN_PREFIX;
 use roadstead_proto::domain::secret::Secret;
 
-use super::banner::shell_word;
 use super::private_file;
-use super::settings::{ADMIN_TOKEN_VARIABLE, TOKEN_LENGTH_ADVISED, is_token};
+use crate::settings::{ADMIN_TOKEN_VARIABLE, TOKEN_LENGTH_ADVISED, is_token};
+use crate::written::shell_word;
 
 /// The admin token and where it is.
 #[derive(Debug)]

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use roadstead_proto::domain::registry::RegistryId;
+use roadstead_proto::domain::registry::{Registry, RegistryId};
 use roadstead_proto::domain::secret::Secret;
+use roadstead_proto::domain::upstream::Upstream;
 
-use super::admin_token::Origin;
-use super::settings::ADMIN_TOKEN_VARIABLE;
+use crate::directory::Origin;
+use crate::settings::ADMIN_TOKEN_VARIABLE;
+use crate::written::shell_word;
 
 /// Everything a start has to say.
 #[derive(Debug)]
@@ -27,15 +29,33 @@ pub(crate) struct Banner {
     pub(crate) has_docker_hub: bool,
     /// Whether pulls need no token.
     pub(crate) anonymous_pull: bool,
-    /// The admin token.
-    pub(crate) token: Secret,
-    /// Where it came from.
-    pub(crate) token_origin: Origin,
+    /// The admin token that this process has put in force, and where it came from.
+    pub(crate) token: Option<(Secret, Origin)>,
+    /// What else there is to know of its place: label and value.
+    pub(crate) details: Vec<(&'static str, String)>,
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Banner {
+    /// What there is to say of a registry and its upstreams; the rest is of nowhere yet.
+    pub(crate) fn of(registry: &Registry, upstreams: &[&Upstream]) -> Self {
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let named = |upstream: &&Upstream| (upstream.settings.name.clone(), upstream.settings.url.to_string());
+        Self {
+            listen: nowhere,
+            admin: nowhere,
+            data_dir: PathBuf::new(),
+            registry: registry.id,
+            upstreams: upstreams.iter().map(named).collect(),
+            has_docker_hub: upstreams.iter().any(|upstream| upstream.settings.url.is_docker_hub()),
+            anonymous_pull: registry.anonymous_pull,
+            token: None,
+            details: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// What image names begin with.
     fn prefix(&self) -> String {
         format!("{}/virtual_registries/container/{}/", reachable(self.listen), self.registry)
@@ -65,7 +85,10 @@ impl fmt::Display for Banner {
             let label = if position == 1 { "Upstreams" } else { "" };
             writeln!(f, "  {label:<11}  {position}. {name:<width$}  {url}")?;
         }
-        writeln!(f, "  Admin token  {}", AdminTokenLine(self))?;
+        writeln!(f, "  Admin token  {}", AdminTokenLine(self.token.as_ref()))?;
+        for (label, value) in &self.details {
+            writeln!(f, "  {label:<11}  {value}")?;
+        }
         writeln!(f, "  Metrics      http://{}/metrics", reachable(self.admin))?;
         writeln!(f, "  Data         {}", self.data_dir.display())?;
         for warning in &self.warnings {
@@ -74,15 +97,16 @@ impl fmt::Display for Banner {
         if !self.anonymous_pull {
             let host = reachable(self.listen);
             writeln!(f, "\nPulls need a token, because {} is no loopback address. Sign in first:\n", self.listen)?;
-            match &self.token_origin {
-                Origin::Made(path) | Origin::File(path) => {
+            match self.token.as_ref().map(|(_, origin)| origin) {
+                Some(Origin::Made(path) | Origin::File(path)) => {
                     let file = shell_word(path);
                     writeln!(f, "  docker login --username admin --password-stdin {host} < {file}")?;
                 }
-                Origin::Environment { .. } => {
+                Some(Origin::Environment { .. }) => {
                     let echo = format!("echo \"${ADMIN_TOKEN_VARIABLE}\"");
                     writeln!(f, "  {echo} | docker login --username admin --password-stdin {host}")?;
                 }
+                None => writeln!(f, "  docker login --username admin {host}")?,
             }
         }
         writeln!(f, "\nThe first command to try:\n")?;
@@ -92,20 +116,14 @@ impl fmt::Display for Banner {
     }
 }
 
-/// A path as a shell takes it for one word.
-pub(crate) fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-struct AdminTokenLine<'a>(&'a Banner);
+struct AdminTokenLine<'a>(Option<&'a (Secret, Origin)>);
 
 impl fmt::Display for AdminTokenLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.token_origin {
+        let Some((token, origin)) = self.0 else { return write!(f, "none is set here; the stored one counts") };
+        match origin {
             // The one moment at which somebody new is looking; later it would only travel into logs.
-            Origin::Made(path) => write!(f, "{}  (kept in {})", self.0.token.expose(), path.display()),
+            Origin::Made(path) => write!(f, "{}  (kept in {})", token.expose(), path.display()),
             Origin::File(path) => write!(f, "in {}", path.display()),
             Origin::Environment { unused: None } => write!(f, "from {ADMIN_TOKEN_VARIABLE}"),
             Origin::Environment { unused: Some(path) } => {
@@ -119,6 +137,10 @@ impl fmt::Display for AdminTokenLine<'_> {
 mod tests {
     use super::*;
 
+    fn token(origin: Origin) -> Option<(Secret, Origin)> {
+        Some((Secret::new("rst_secret"), origin))
+    }
+
     fn banner() -> Banner {
         Banner {
             listen: "127.0.0.1:8080".parse().unwrap(),
@@ -131,8 +153,8 @@ mod tests {
             ],
             has_docker_hub: true,
             anonymous_pull: true,
-            token: Secret::new("rst_secret"),
-            token_origin: Origin::Made("/data/admin-token".into()),
+            token: token(Origin::Made("/data/admin-token".into())),
+            details: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -162,7 +184,7 @@ The first command to try:
 
     #[test]
     fn a_later_start_tells_where_the_token_is_and_not_the_token() {
-        let origin = |token_origin| Banner { token_origin, ..banner() }.to_string();
+        let origin = |origin| Banner { token: token(origin), ..banner() }.to_string();
         let path = PathBuf::from("/data/admin-token");
         for (shown, part) in [
             (origin(Origin::File(path.clone())), "Admin token  in /data/admin-token\n"),
@@ -188,16 +210,19 @@ The first command to try:
         ] {
             assert!(shown.contains(part), "{shown}");
         }
-        let shown = Banner { token_origin: Origin::Environment { unused: None }, ..open }.to_string();
+        let shown = Banner { token: token(Origin::Environment { unused: None }), ..open }.to_string();
         let part = "echo \"$ROADSTEAD_ADMIN_TOKEN\" | docker login --username admin --password-stdin 127.0.0.1:8080\n";
         assert!(shown.contains(part), "{shown}");
         assert_eq!(reachable("[::]:1".parse().unwrap()).to_string(), "[::1]:1");
     }
 
     #[test]
-    fn commands_can_be_pasted() {
-        assert_eq!(shell_word(Path::new("/srv/roadstead-data")), "/srv/roadstead-data");
-        assert_eq!(shell_word(Path::new("/my data/it's")), r"'/my data/it'\''s'");
+    fn a_gateway_says_what_it_belongs_to_and_that_it_has_no_token_of_its_own() {
+        let details = vec![("Nodes", "a.example:7000".to_owned())];
+        let shown = Banner { token: None, details, anonymous_pull: false, ..banner() }.to_string();
+        let part = "  Admin token  none is set here; the stored one counts\n  Nodes        a.example:7000\n  Metrics";
+        assert!(shown.contains(part), "{shown}");
+        assert!(shown.contains("\n  docker login --username admin 127.0.0.1:8080\n"), "{shown}");
     }
 
     #[test]

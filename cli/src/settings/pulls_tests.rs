@@ -9,24 +9,29 @@ fn nothing(_: &str) -> Option<OsString> {
     None
 }
 
-fn defaults() -> Settings {
-    resolve(Flags::default(), nothing).unwrap()
+/// As `roadstead serve` has it.
+fn serve(flags: PullFlags, variable: impl Fn(&str) -> Option<OsString>) -> Result<Settings, SettingsError> {
+    resolve(flags, DataDir { flag: None, default: "./roadstead-data" }, variable)
 }
 
-fn with_file(text: &str, flags: Flags) -> Result<Settings, SettingsError> {
+fn defaults() -> Settings {
+    serve(PullFlags::default(), nothing).unwrap()
+}
+
+fn with_file(text: &str, flags: PullFlags) -> Result<Settings, SettingsError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("serve.toml");
     std::fs::write(&path, text).unwrap();
-    resolve(Flags { config: Some(path), ..flags }, nothing)
+    serve(PullFlags { config: Some(path), ..flags }, nothing)
 }
 
 fn with_variable(name: &'static str, value: &'static str) -> Result<Settings, SettingsError> {
-    resolve(Flags::default(), |asked| (asked == name).then(|| value.into()))
+    serve(PullFlags::default(), |asked| (asked == name).then(|| value.into()))
 }
 
 #[test]
 fn the_example_is_the_defaults() {
-    let settings = resolve(Flags { config: Some(EXAMPLE.into()), ..Flags::default() }, nothing).unwrap();
+    let settings = serve(PullFlags { config: Some(EXAMPLE.into()), ..PullFlags::default() }, nothing).unwrap();
     // It names them, which is the one difference; they are the same ones.
     assert_eq!(settings, Settings { upstreams_named: true, ..defaults() });
 }
@@ -35,10 +40,10 @@ fn the_example_is_the_defaults() {
 fn flags_win_over_the_file_and_the_file_over_the_defaults() {
     let text = "listen = '127.0.0.1:1'\nmirror_registry = 7\ndata_dir = 'file'\nlog_format = 'json'\ncache_validity = '1h'\n\
                 blob_memory = '1GiB'\nmanifest_memory = '1MiB'\ndrain_timeout = '5s'";
-    let flags = Flags {
+    let flags = PullFlags {
         listen: Some(known_address("127.0.0.1:2")),
         cache_validity: Some(Span(Duration::from_secs(60))),
-        ..Flags::default()
+        ..PullFlags::default()
     };
     let settings = with_file(text, flags).unwrap();
     assert_eq!(settings.listen, known_address("127.0.0.1:2"));
@@ -54,26 +59,26 @@ fn flags_win_over_the_file_and_the_file_over_the_defaults() {
 
 #[test]
 fn how_much_is_prefetched_has_an_end_and_0_is_nothing() {
-    let at_once = |text: &str| with_file(text, Flags::default()).map(|settings| settings.prefetch);
+    let at_once = |text: &str| with_file(text, PullFlags::default()).map(|settings| settings.prefetch);
     let prefetch = |at_once| NonZeroUsize::new(at_once).map(|at_once| Prefetch { at_once });
     assert_eq!(defaults().prefetch, prefetch(limits::PREFETCH_DEFAULT));
     assert_eq!(at_once("prefetch = 32").unwrap(), prefetch(32));
     assert_eq!(at_once("prefetch = 0").unwrap(), None);
     let error = at_once("prefetch = 33").unwrap_err().to_string();
     assert_eq!(error, "prefetch is 33; at most 32 blobs are fetched ahead at a time, and 0 turns it off");
-    assert!(with_file("prefetch = 0", Flags::default()).unwrap().to_string().contains("  prefetch         off\n"));
+    assert!(with_file("prefetch = 0", PullFlags::default()).unwrap().to_string().contains("  prefetch         off\n"));
 }
 
 #[test]
 fn registry_0_is_no_mirror() {
-    assert_eq!(with_file("mirror_registry = 0", Flags::default()).unwrap().mirror_registry, None);
+    assert_eq!(with_file("mirror_registry = 0", PullFlags::default()).unwrap().mirror_registry, None);
 }
 
 #[test]
 fn the_common_validity_is_for_upstreams_that_name_none() {
     let text = "[[upstream]]\nname = 'a'\nurl = 'https://a.example'\n[[upstream]]\nname = 'b'\n\
                 url = 'https://b.example'\nvalidity = '2h'";
-    let flags = Flags { cache_validity: Some(Span(Duration::ZERO)), ..Flags::default() };
+    let flags = PullFlags { cache_validity: Some(Span(Duration::ZERO)), ..PullFlags::default() };
     let validities: Vec<u64> =
         with_file(text, flags).unwrap().upstreams.iter().map(|upstream| upstream.validity.as_secs()).collect();
     assert_eq!(validities, [0, 7200]);
@@ -81,21 +86,25 @@ fn the_common_validity_is_for_upstreams_that_name_none() {
 
 #[test]
 fn what_cannot_be_is_a_sentence() {
-    let same = Flags { listen: Some(known_address(ADMIN_LISTEN)), ..Flags::default() };
-    let missing = |flags: Flags| resolve(flags, nothing).unwrap_err().to_string();
+    let same = PullFlags { listen: Some(known_address(ADMIN_LISTEN)), ..PullFlags::default() };
+    let missing = |flags: PullFlags| serve(flags, nothing).unwrap_err().to_string();
     assert!(missing(same).starts_with("--listen and --admin-listen are both 127.0.0.1:8081"));
     let path = || Some(PathBuf::from("/nowhere/at/all"));
-    assert!(missing(Flags { config: path(), ..Flags::default() }).contains("file /nowhere/at/all"));
-    assert!(missing(Flags { upstream_ca: path(), ..Flags::default() }).contains("from /nowhere/at/all"));
-    assert!(missing(Flags { data_dir: Some(PathBuf::new()), ..Flags::default() }).contains("--data-dir is empty"));
-    let error = with_file("\nport = 1", Flags::default()).unwrap_err().to_string();
+    assert!(missing(PullFlags { config: path(), ..PullFlags::default() }).contains("file /nowhere/at/all"));
+    assert!(missing(PullFlags { upstream_ca: path(), ..PullFlags::default() }).contains("from /nowhere/at/all"));
+    let nowhere = DataDir { flag: Some(PathBuf::new()), default: "here" };
+    let error = resolve(PullFlags::default(), nowhere, nothing).unwrap_err().to_string();
+    assert!(error.starts_with("--data-dir is empty"), "{error}");
+    let error = with_file("[cluster]\nregion = 'eu'", PullFlags::default()).unwrap_err().to_string();
+    assert!(error.contains("are for `roadstead gateway`"), "{error}");
+    let error = with_file("\nport = 1", PullFlags::default()).unwrap_err().to_string();
     assert!(error.contains("serve.toml, line 2: unknown field `port`"), "{error}");
 }
 
 #[test]
 fn two_free_ports_are_two() {
     let free = Some(known_address("127.0.0.1:0"));
-    assert!(resolve(Flags { listen: free, admin_listen: free, ..Flags::default() }, nothing).is_ok());
+    assert!(serve(PullFlags { listen: free, admin_listen: free, ..PullFlags::default() }, nothing).is_ok());
 }
 
 #[test]

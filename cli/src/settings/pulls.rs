@@ -1,5 +1,5 @@
-//! The settings in force: flags, else the configuration file, else the defaults. Everything that can be wrong with them
-//! is found here, before anything is bound or written.
+//! The settings in force for pulls: flags, else the configuration file, else the defaults. Everything that can be wrong with
+//! them is found here, before anything is bound or written.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -19,12 +19,10 @@ use roadstead_proto::domain::upstream::{OnError, OnNotFound};
 
 use super::connections::{self, ConnectionError, NamedConnection};
 use super::file::{self, File, FileError};
-use super::flags::Flags;
-use super::log_format::LogFormat;
+use super::flags::PullFlags;
 use super::named::{self, Defaults, NamedError, NamedUpstream};
-use super::size::Size;
-use super::span::Span;
 use super::storage::{self, StorageSettings, StorageSettingsError};
+use crate::written::{LogFormat, Size, Span};
 
 /// The environment variable with the admin token.
 pub(crate) const ADMIN_TOKEN_VARIABLE: &str = "ROADSTEAD_ADMIN_TOKEN";
@@ -35,7 +33,6 @@ const LISTEN: &str = "127.0.0.1:8080";
 const ADMIN_LISTEN: &str = "127.0.0.1:8081";
 /// The one that the first start creates.
 const MIRROR_REGISTRY: u64 = 1;
-const DATA_DIR: &str = "./roadstead-data";
 /// Where in it uploads to a bucket are remembered.
 const UPLOADS: &str = "uploads";
 /// A token is kept as a plain hash, which is enough for long random ones only; a shorter one is reported.
@@ -43,14 +40,14 @@ pub(crate) const TOKEN_LENGTH_ADVISED: usize = 20;
 /// Far beyond any token; stops a file from becoming one by accident.
 const TOKEN_LENGTH_MAX: usize = 512;
 
-/// What `roadstead serve` runs with.
+/// What a process that serves pulls runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// Where clients pull.
     pub(crate) listen: SocketAddr,
     /// Where metrics and health are.
     pub(crate) admin_listen: SocketAddr,
-    /// Where everything is kept.
+    /// Where it keeps what is its own.
     pub(crate) data_dir: PathBuf,
     /// The upstreams of the first start, first asked first.
     pub(crate) upstreams: Vec<NamedUpstream>,
@@ -99,6 +96,9 @@ pub(crate) enum SettingsError {
     /// The configuration file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A file for another role.
+    #[error("[cluster] and [tls] are for `roadstead gateway`; start that with this file, or leave them out")]
+    Cluster,
     /// The upstreams.
     #[error(transparent)]
     Upstreams(#[from] NamedError),
@@ -147,19 +147,45 @@ pub(crate) enum SettingsError {
     SecretKey(SealError),
 }
 
-/// Puts the settings together.
-pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>) -> Result<Settings, SettingsError> {
-    let file = flags.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
+/// Where a role keeps what is its own.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct DataDir {
+    /// As the command line says.
+    pub(crate) flag: Option<PathBuf>,
+    /// Where nobody says anything.
+    pub(crate) default: &'static str,
+}
+
+/// Puts the settings of a process without a cluster together.
+pub(crate) fn resolve(
+    flags: PullFlags,
+    data_dir: DataDir,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Settings, SettingsError> {
+    let file: File = flags.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
+    if file.cluster.is_some() || file.tls.is_some() {
+        return Err(SettingsError::Cluster);
+    }
+    settings(flags, file, data_dir, &variable)
+}
+
+/// Puts the settings together, with a file that was read already.
+pub(crate) fn settings(
+    flags: PullFlags,
+    file: File,
+    data_dir: DataDir,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Settings, SettingsError> {
     let File { upstreams: in_file, .. } = &file;
 
     let validity = flags.cache_validity.or(file.cache_validity).map_or(limits::TAG_VALIDITY_DEFAULT, |span| span.0);
-    let defaults = Defaults { validity, variable: &variable };
+    let defaults = Defaults { validity, variable };
     let named = named::choose(&flags.upstreams, in_file, &defaults)?;
     let upstreams_named = named.is_some();
 
-    let data_dir = flags.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR));
+    let data_dir = data_dir.flag.or(file.data_dir).unwrap_or_else(|| PathBuf::from(data_dir.default));
     let settings = Settings {
-        storage: storage::resolve(file.storage, data_dir.join(UPLOADS), &variable)?,
+        storage: storage::resolve(file.storage, data_dir.join(UPLOADS), variable)?,
         listen: flags.listen.or(file.listen).unwrap_or_else(|| known_address(LISTEN)),
         admin_listen: flags.admin_listen.or(file.admin_listen).unwrap_or_else(|| known_address(ADMIN_LISTEN)),
         data_dir,
@@ -170,7 +196,7 @@ pub(crate) fn resolve(flags: Flags, variable: impl Fn(&str) -> Option<OsString>)
             .map(RegistryId),
         upstream_ca: flags.upstream_ca.or(file.upstream_ca).map(read_certificates).transpose()?,
         upstream_connections: connections::read(file.upstream_connections)?,
-        proxies: Proxies::from_environment(&variable)?,
+        proxies: Proxies::from_environment(variable)?,
         log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
         drain_timeout: file.drain_timeout.map_or(limits::DRAIN_TIMEOUT_DEFAULT, |span| span.0),
         min_free_space: file.min_free_space.map_or(limits::MIN_FREE_SPACE_DEFAULT, |size| size.0),
@@ -301,5 +327,5 @@ pub(crate) fn validity(validity: Duration) -> String {
 }
 
 #[cfg(test)]
-#[path = "settings_tests.rs"]
+#[path = "pulls_tests.rs"]
 mod tests;

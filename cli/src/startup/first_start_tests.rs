@@ -9,13 +9,13 @@ use roadstead_proto::meta::memory::InMemoryMeta;
 use roadstead_proto::meta::{Consistency, MetaStore as _};
 use roadstead_proto::state::command::Command;
 
-use super::super::flags::Flags;
-use super::super::named::SignIn;
-use super::super::{secret_key, settings};
 use super::*;
+use crate::directory::secret_key;
+use crate::settings::named::SignIn;
+use crate::settings::{self, DataDir, PullFlags};
 
 fn settings() -> Settings {
-    settings::resolve(Flags::default(), |_| None).unwrap()
+    settings::resolve(PullFlags::default(), DataDir::default(), |_| None).unwrap()
 }
 
 fn with_password(mut settings: Settings) -> Settings {
@@ -50,7 +50,7 @@ async fn the_same_upstreams_are_no_difference() {
     let settings = with_password(settings());
     let configuration = stored(&settings, &keyring).await;
     let (_, upstreams) = first_registry(&configuration).unwrap();
-    assert_eq!(difference(&settings.upstreams, &upstreams, &keyring), None);
+    assert_eq!(difference(&settings.upstreams, &upstreams, &keyring, StartOver::NewDirectory), None);
 }
 
 #[tokio::test]
@@ -71,7 +71,8 @@ async fn every_difference_is_reported_with_what_is_stored() {
     for (number, change) in changes.into_iter().enumerate() {
         let mut named = settings.upstreams.clone();
         change(&mut named);
-        let told = difference(&named, &upstreams, &keyring).unwrap_or_else(|| panic!("change {number} went unnoticed"));
+        let told = difference(&named, &upstreams, &keyring, StartOver::NewDirectory)
+            .unwrap_or_else(|| panic!("change {number} went unnoticed"));
         assert!(told.contains("docker-hub=https://registry-1.docker.io (valid for 24h)"), "{told}");
         assert!(told.contains("mcr=https://mcr.microsoft.com (valid for 24h, as me)"), "{told}");
         assert!(!told.contains("hunter2"), "{told}");

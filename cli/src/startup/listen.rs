@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use super::settings::Settings;
+use crate::settings::Settings;
 
-/// Both listeners and where they really are.
+/// The listeners of a process that serves pulls, and where they really are.
 pub(crate) struct Listeners {
     /// Where clients pull.
     pub(crate) pulls: TcpListener,
@@ -28,14 +28,17 @@ pub(crate) struct ListenError {
     source: io::Error,
 }
 
-/// Binds both.
-pub(crate) async fn bind(settings: &Settings) -> Result<Listeners, ListenError> {
-    let (pulls, pulls_at) = bind_one(settings.listen, "--listen").await?;
-    let (admin, admin_at) = bind_one(settings.admin_listen, "--admin-listen").await?;
-    Ok(Listeners { pulls, pulls_at, admin, admin_at })
+impl Listeners {
+    /// Binds both.
+    pub(crate) async fn bind(settings: &Settings) -> Result<Self, ListenError> {
+        let (pulls, pulls_at) = bind(settings.listen, "--listen").await?;
+        let (admin, admin_at) = bind(settings.admin_listen, "--admin-listen").await?;
+        Ok(Self { pulls, pulls_at, admin, admin_at })
+    }
 }
 
-async fn bind_one(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), ListenError> {
+/// Binds one, of which `flag` says where; and where it really is.
+pub(crate) async fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), ListenError> {
     let bound = async {
         let listener = TcpListener::bind(address).await?;
         let at = listener.local_addr()?;
