@@ -15,6 +15,7 @@ mod freshness;
 mod hub;
 mod layering;
 mod listing;
+mod peers;
 mod prefetch;
 mod records;
 mod redirects;

@@ -226,15 +226,25 @@ impl World {
             Keeping::Brittle(breaks) => BrittleStore::new(directory().await, *breaks),
             Keeping::Bucket(bucket) => bucket.stack(&storage, &telemetry.meter()).await,
         });
-        self.running = Some(self.launch("test", telemetry).await);
+        let (config, components) = self.parts("test", telemetry);
+        self.running = Some(launch(config, components).await);
     }
 
     /// A second gateway of the same cluster.
     pub(crate) async fn second_gateway(&self) -> Second {
-        Second(self.launch("second", Telemetry::new().unwrap()).await)
+        self.gateway_called("second").await
     }
 
-    async fn launch(&self, name: &str, telemetry: Telemetry) -> Running {
+    /// One more gateway of the same cluster. It lives on a runtime of its own, so that it can die.
+    pub(crate) async fn gateway_called(&self, name: &str) -> Second {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (config, components) = self.parts(name, Telemetry::new().unwrap());
+        let (started, running) = tokio::sync::oneshot::channel();
+        runtime.spawn(async move { started.send(launch(config, components).await).ok().unwrap() });
+        Second { name: name.to_owned(), running: running.await.unwrap(), runtime: Some(runtime) }
+    }
+
+    fn parts(&self, name: &str, telemetry: Telemetry) -> (Config, Components) {
         let store = Arc::clone(self.store.as_ref().unwrap());
         let exchange = ReqwestExchange::new(&self.transport).unwrap();
         let exchange: Arc<dyn HttpExchange> =
@@ -253,7 +263,7 @@ impl World {
         let config = Config {
             gateway: GatewayId(name.into()),
             region: RegionId::default_region(),
-            peer_address: None,
+            peer_address: None, // `launch` knows it
             anonymous_pull: self.anonymous,
             mirror_registry: self.mirror,
             manifest_memory: 1 << 20,
@@ -264,14 +274,7 @@ impl World {
             drain_timeout: SOON,
             timeouts: self.timeouts,
         };
-        let gateway = Gateway::start(config, components).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let admin_base = format!("http://{}", admin.local_addr().unwrap());
-        let stop = CancellationToken::new();
-        let served = tokio::spawn(gateway.serve(listener, admin, stop.clone()));
-        Running { base, admin: admin_base, stop, served }
+        (config, components)
     }
 
     /// Drains the gateway: what it is doing is done, and recorded, when this returns.
@@ -377,12 +380,61 @@ impl World {
     }
 }
 
+async fn launch(mut config: Config, components: Components) -> Running {
+    let [listener, admin, peers] =
+        [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).map(|listener| {
+            listener.set_nonblocking(true).unwrap();
+            TcpListener::from_std(listener).unwrap()
+        });
+    config.peer_address = Some(peers.local_addr().unwrap().to_string());
+    let gateway = Gateway::start(config, components).await.unwrap().with_peers(peers);
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let admin_base = format!("http://{}", admin.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(gateway.serve(listener, admin, stop.clone()));
+    Running { base, admin: admin_base, stop, served }
+}
+
 /// A gateway beside the world's own.
-pub(crate) struct Second(Running);
+pub(crate) struct Second {
+    name: String,
+    running: Running,
+    runtime: Option<tokio::runtime::Runtime>,
+}
 
 impl Second {
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}/v2/virtual_registries/container/1/{path}", self.0.base)
+        format!("{}/v2/virtual_registries/container/1/{path}", self.running.base)
+    }
+
+    /// It is gone at once, with everything that it did; the cluster has not noticed.
+    pub(crate) fn die(mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+
+    /// The same, and the cluster has noticed.
+    pub(crate) async fn die_and_be_missed(self, world: &World) {
+        let name = self.name.clone();
+        self.die();
+        world.meta.lose(&name).await.unwrap();
+    }
+
+    /// Begins to drain.
+    pub(crate) fn begin_stop(&self) {
+        self.running.stop.cancel();
+    }
+
+    /// Returns once it has ended.
+    pub(crate) async fn ended(&mut self) {
+        tokio::time::timeout(SOON, &mut self.running.served).await.expect("it ends").unwrap();
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

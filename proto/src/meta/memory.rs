@@ -87,6 +87,16 @@ impl InMemoryMeta {
         self.outage.store(out, std::sync::atomic::Ordering::SeqCst);
     }
 
+    /// Ends the sessions of a gateway, as it comes to pass when it falls silent.
+    ///
+    /// # Errors
+    /// During an outage.
+    pub async fn lose(&self, gateway: &str) -> Result<(), MetaError> {
+        let open = self.with(|(rows, _)| read::sessions(rows))?;
+        let its = open.into_iter().filter(|(_, session)| session.gateway == gateway).map(|(id, _)| id).collect();
+        self.propose(Command::EndSessions(its)).await.map(drop)
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut (MemoryRows, Revision)) -> Result<T, RowsError>) -> Result<T, MetaError> {
         if self.outage.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(MetaError::Unavailable("outage set by the test".to_owned()));

@@ -1,0 +1,210 @@
+//! Several gateways, one download: whoever leads it is followed, outlived and replaced.
+
+use reqwest::Method;
+use roadstead_loadtest::content::digest_of;
+use roadstead_loadtest::image::{Blob, Image};
+use roadstead_loadtest::registry::{Effect, Fault, Kind};
+
+use crate::world::{Second, World, blob, eventually, read};
+
+const SIZE: u64 = 3_000_000;
+
+fn hang(after: u64) -> Fault {
+    Fault::new(Effect::Hang { after }).on(Kind::BlobGet)
+}
+
+/// An upstream with one layer, whose first download stands still after a million bytes.
+async fn halfway() -> (World, Image) {
+    let world = World::start().await;
+    let image = Image::builder(1).layers(&[SIZE]).build();
+    world.upstream().push("a", "x", &image);
+    world.upstream().set_faults([hang(1_000_000).times(1)]);
+    (world, image)
+}
+
+fn layer(image: &Image) -> &Blob {
+    &image.layers()[0]
+}
+
+/// A pull through another gateway, its headers here and its body still to come.
+async fn begin_at(world: &World, gateway: &Second, path: &str) -> reqwest::Response {
+    world.send(Method::GET, &gateway.url(path), &[]).await.unwrap()
+}
+
+/// Reads so many bytes of a body.
+async fn read_some(response: &mut reqwest::Response, bytes: usize) -> Vec<u8> {
+    let mut got = Vec::new();
+    while got.len() < bytes {
+        got.extend_from_slice(&response.chunk().await.unwrap().expect("more of it"));
+    }
+    got
+}
+
+async fn read_rest(mut response: reqwest::Response, mut got: Vec<u8>) -> Vec<u8> {
+    while let Some(piece) = response.chunk().await.unwrap() {
+        got.extend_from_slice(&piece);
+    }
+    got
+}
+
+#[tokio::test]
+async fn three_gateways_are_one_download() {
+    let (world, image) = halfway().await;
+    let (second, third) = (world.gateway_called("second").await, world.gateway_called("third").await);
+    let path = blob("a", layer(&image).digest());
+    let mut bodies = Vec::new();
+    for _ in 0..8 {
+        bodies.push(world.begin(&path).await);
+        bodies.push(begin_at(&world, &second, &path).await);
+        bodies.push(begin_at(&world, &third, &path).await);
+    }
+    // Bytes stream at all of them before the end is here.
+    let mut first = begin_at(&world, &third, &path).await;
+    let begun = read_some(&mut first, 500_000).await;
+    world.upstream().release();
+    for body in bodies {
+        assert_eq!(digest_of(&read(body).await.unwrap()), layer(&image).digest());
+    }
+    assert_eq!(digest_of(&read_rest(first, begun).await), layer(&image).digest());
+    let counters = world.upstream().counters();
+    assert_eq!((counters.blob_gets(layer(&image).digest()), counters.bytes_of(layer(&image).digest())), (1, SIZE));
+}
+
+#[tokio::test]
+async fn every_offset_is_served_from_the_followers_own_spool() {
+    let (world, image) = halfway().await;
+    let second = world.second_gateway().await;
+    let path = blob("a", layer(&image).digest());
+    let leading = world.begin(&path).await;
+    let mut parts = Vec::new();
+    for from in [0, 999_000, 1_500_000, 2_999_990] {
+        let range = [("range", format!("bytes={from}-{}", from + 9))];
+        let range: Vec<_> = range.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        parts.push((from, world.send(Method::GET, &second.url(&path), &range).await.unwrap()));
+    }
+    world.upstream().release();
+    for (from, part) in parts {
+        assert_eq!(part.status(), 206);
+        assert_eq!(read(part).await.unwrap(), layer(&image).content().read(from, 10), "from {from}");
+    }
+    assert_eq!(digest_of(&read(leading).await.unwrap()), layer(&image).digest());
+    assert_eq!(world.upstream().counters().blob_gets(layer(&image).digest()), 1);
+}
+
+#[tokio::test]
+async fn a_follower_takes_over_at_the_byte_it_has() {
+    let (world, image) = halfway().await;
+    let second = world.second_gateway().await;
+    let digest = layer(&image).digest();
+    let path = blob("a", digest);
+    let leading = begin_at(&world, &second, &path).await;
+    let mut following = world.begin(&path).await;
+    let begun = read_some(&mut following, 900_000).await;
+    second.die_and_be_missed(&world).await;
+    drop(leading);
+    assert_eq!(digest_of(&read_rest(following, begun).await), digest);
+    let counters = world.upstream().counters();
+    assert_eq!((counters.blob_gets(digest), counters.ranged()), (2, 1), "asked for the rest, and only for that");
+    assert!(counters.bytes_of(digest) <= SIZE + 200_000, "{}", counters.bytes_of(digest));
+    // What it brought home is kept for all.
+    world.settle(digest).await;
+    assert_eq!(world.get(&path).await.digest(), digest);
+    assert_eq!(world.upstream().counters().blob_gets(digest), 2);
+}
+
+#[tokio::test]
+async fn of_two_followers_one_takes_over_and_the_other_follows_it() {
+    let (world, image) = halfway().await;
+    let (second, third) = (world.gateway_called("second").await, world.gateway_called("third").await);
+    let digest = layer(&image).digest();
+    let path = blob("a", digest);
+    let leading = begin_at(&world, &second, &path).await;
+    let (mut one, mut other) = (world.begin(&path).await, begin_at(&world, &third, &path).await);
+    let (of_one, of_other) = (read_some(&mut one, 900_000).await, read_some(&mut other, 900_000).await);
+    second.die_and_be_missed(&world).await;
+    drop(leading);
+    assert_eq!(digest_of(&read_rest(one, of_one).await), digest);
+    assert_eq!(digest_of(&read_rest(other, of_other).await), digest);
+    let counters = world.upstream().counters();
+    assert_eq!(counters.blob_gets(digest), 2);
+    assert!(counters.bytes_of(digest) <= SIZE + 200_000, "{}", counters.bytes_of(digest));
+}
+
+#[tokio::test]
+async fn a_gateway_that_drains_hands_over_and_its_own_clients_notice_nothing() {
+    let (world, image) = halfway().await;
+    let mut second = world.second_gateway().await;
+    let digest = layer(&image).digest();
+    let path = blob("a", digest);
+    let mut leading = begin_at(&world, &second, &path).await;
+    let of_leading = read_some(&mut leading, 900_000).await;
+    let mut following = world.begin(&path).await;
+    let of_following = read_some(&mut following, 900_000).await;
+    // The first download still stands: what is missing can only come from the second.
+    second.begin_stop();
+    assert_eq!(digest_of(&read_rest(following, of_following).await), digest);
+    assert_eq!(digest_of(&read_rest(leading, of_leading).await), digest);
+    second.ended().await;
+    let counters = world.upstream().counters();
+    assert_eq!((counters.blob_gets(digest), counters.ranged()), (2, 1));
+    world.settle(digest).await;
+    assert_eq!(world.get(&path).await.digest(), digest);
+}
+
+#[tokio::test]
+async fn a_failure_is_one_failure_for_all() {
+    let world = World::start().await;
+    let second = world.second_gateway().await;
+    let image = Image::builder(3).layers(&[SIZE]).build();
+    world.upstream().push("a", "x", &image);
+    let digest = layer(&image).digest();
+    world.upstream().set_faults([
+        Fault::latency(std::time::Duration::from_millis(700)).on(Kind::BlobGet),
+        Fault::bare_status(503, "busy").on(Kind::BlobGet),
+    ]);
+    let path = blob("a", digest);
+    let url = second.url(&path);
+    let (one, other) = tokio::join!(world.get(&path), world.get_url(&url));
+    assert_eq!((one.status.as_u16(), other.status.as_u16()), (502, 502), "{one:?} {other:?}");
+    assert_eq!(world.upstream().counters().blob_gets(digest), 1);
+}
+
+#[tokio::test]
+async fn another_repository_proves_that_it_has_the_blob_before_it_follows() {
+    let (world, image) = halfway().await;
+    let second = world.second_gateway().await;
+    let digest = layer(&image).digest();
+    world.upstream().push("b", "x", &image);
+    let leading = world.begin(&blob("a", digest)).await;
+    let proven = begin_at(&world, &second, &blob("b", digest)).await;
+    let refused = world.get_url(&second.url(&blob("c", digest))).await;
+    assert_eq!(refused.status, 404, "{refused:?}");
+    world.upstream().release();
+    assert_eq!(digest_of(&read(proven).await.unwrap()), digest);
+    assert_eq!(digest_of(&read(leading).await.unwrap()), digest);
+    let counters = world.upstream().counters();
+    assert_eq!(counters.blob_gets(digest), 1, "the bytes came once");
+    // The right that it earned is kept: the upstream is gone, and both repositories are served.
+    for repository in ["a", "b"] {
+        let path = blob(repository, digest);
+        eventually("the right is recorded", async || world.get(&path).await.header("cache-status").contains("hit"))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn wrong_bytes_end_cleanly_nowhere() {
+    let world = World::start().await;
+    let second = world.second_gateway().await;
+    let image = Image::builder(4).layers(&[SIZE]).build();
+    world.upstream().push("a", "x", &image);
+    let digest = layer(&image).digest();
+    world.upstream().set_faults([
+        Fault::latency(std::time::Duration::from_millis(300)).on(Kind::BlobGet),
+        Fault::new(Effect::Corrupt { at: 1_500_000 }).on(Kind::BlobGet),
+    ]);
+    let path = blob("a", digest);
+    let (one, other) = tokio::join!(world.begin(&path), begin_at(&world, &second, &path));
+    assert!(read(one).await.is_err());
+    assert!(read(other).await.is_err());
+}
