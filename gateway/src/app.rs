@@ -150,7 +150,7 @@ impl Gateway {
             .map_err(|source| StartError::Spool { path: config.spool_dir.clone(), source })?;
         let Components { meta, leases, store, exchange, clock, keyring, telemetry, dialer, identity } = components;
         let metrics = Metrics::new(&telemetry.meter());
-        let snapshots = Arc::new(Snapshots::load(Arc::clone(&meta), Arc::new(keyring)).await?);
+        let snapshots = Arc::new(Snapshots::load(Arc::clone(&meta), Arc::new(keyring), Arc::clone(&clock)).await?);
         let catalog = Arc::new(Catalog::new(Arc::clone(&meta), config.region.clone()));
         let registration = Registration {
             gateway: config.gateway.clone(),

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::configuration::Configuration;
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::principal::{Token, TokenHash};
 use roadstead_proto::domain::registry::{Registry, RegistryId, UpstreamId};
 use roadstead_proto::domain::secret::Secret;
+use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::domain::upstream::{SourceId, Upstream};
 use roadstead_proto::meta::{Consistency, MetaError, MetaStore, WatchEvent};
 use roadstead_proto::state::command::Changed;
@@ -166,6 +169,9 @@ pub struct Snapshots {
     current: ArcSwap<Snapshot>,
     keyring: Arc<Keyring>,
     meta: Arc<dyn MetaStore>,
+    clock: Arc<dyn Clock>,
+    /// When the metadata was heard of last, in milliseconds.
+    heard: AtomicU64,
 }
 
 /// First pause after the metadata was away; doubles up to [`RETRY_MAX`].
@@ -183,10 +189,24 @@ impl Snapshots {
     ///
     /// # Errors
     /// Where the metadata does not answer: a gateway that knows no configuration cannot serve.
-    pub async fn load(meta: Arc<dyn MetaStore>, keyring: Arc<Keyring>) -> Result<Self, MetaError> {
+    pub async fn load(
+        meta: Arc<dyn MetaStore>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, MetaError> {
         let configuration = meta.configuration(Consistency::Local).await?;
         let current = ArcSwap::from_pointee(Snapshot::build(configuration, &keyring));
-        Ok(Self { current, keyring, meta })
+        let heard = AtomicU64::new(clock.now().0);
+        Ok(Self { current, keyring, meta, clock, heard })
+    }
+
+    /// How long the metadata has not been heard of: what was revoked since is not known here.
+    pub fn cut_off_for(&self) -> Duration {
+        self.clock.now().since(Timestamp(self.heard.load(Ordering::Relaxed)))
+    }
+
+    fn hear(&self) {
+        self.heard.store(self.clock.now().0, Ordering::Relaxed);
     }
 
     /// The snapshot to decide one request on.
@@ -194,9 +214,14 @@ impl Snapshots {
         self.current.load_full()
     }
 
-    async fn reload(&self) -> Result<Revision, MetaError> {
+    /// Takes a configuration that is not older than `at_least`, nor than the one in use: another member may answer than the
+    /// one that told of a change, and be behind it.
+    async fn reload(&self, at_least: Revision) -> Result<Revision, MetaError> {
         let configuration = self.meta.configuration(Consistency::Local).await?;
         let revision = configuration.revision;
+        if revision < at_least.max(self.current().revision) {
+            return Err(MetaError::Unavailable(format!("the member that answered has applied {}", revision.0)));
+        }
         self.current.store(Arc::new(Snapshot::build(configuration, &self.keyring)));
         info!(revision = revision.0, "configuration loaded");
         Ok(revision)
@@ -214,7 +239,7 @@ impl Snapshots {
             };
             match ended {
                 MetaError::Compacted => {
-                    if let Ok(loaded) = self.reload().await {
+                    if let Ok(loaded) = self.reload(Revision(0)).await {
                         revision = loaded;
                         pause = RETRY_MIN;
                     }
@@ -235,7 +260,11 @@ impl Snapshots {
             Err(error) => return error,
         };
         loop {
-            let change = match watch.next().await {
+            let event = watch.next().await;
+            if event.is_ok() {
+                self.hear();
+            }
+            let change = match event {
                 Ok(WatchEvent::Changed(change)) => change,
                 Ok(WatchEvent::Progress(reached)) => {
                     *revision = reached.max(*revision);
@@ -245,7 +274,7 @@ impl Snapshots {
             };
             match change.what {
                 Changed::Configuration if self.current().revision < change.revision => {
-                    if let Err(error) = self.reload().await {
+                    if let Err(error) = self.reload(change.revision).await {
                         return error;
                     }
                 }

@@ -22,6 +22,8 @@ pub(super) enum PullError {
     Route(RouteError),
     /// No credentials, or bad ones.
     SignIn(&'static str),
+    /// A token that may have been revoked: the metadata has not been heard of for too long.
+    CutOff,
     UnknownRegistry,
     /// A bare name, and no registry is configured for those.
     NoRegistry,
@@ -113,6 +115,15 @@ fn rendering(error: &PullError) -> Rendering {
                 StatusCode::UNAUTHORIZED,
                 OciCode::Unauthorized,
                 format!("{why}: sign in with `docker login`, any user name and a Roadstead token as the password"),
+            )
+        },
+        PullError::CutOff => Rendering {
+            header: Some((RETRY_AFTER, limits::RETRY_AFTER_DEFAULT.as_secs().to_string())),
+            ..Rendering::plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                OciCode::Unavailable,
+                "this gateway has been cut off from the metadata nodes for so long that it cannot tell whether the token still \
+                 counts: see `roadstead cluster status`",
             )
         },
         PullError::UnknownRegistry => Rendering::plain(

@@ -27,6 +27,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::image::Reference;
+use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::RegistryId;
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
@@ -107,8 +108,14 @@ impl Puller {
     }
 
     fn principal(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Principal, PullError> {
-        auth::authenticate(headers, snapshot, self.clock.now())
-            .map_err(|_| PullError::SignIn("the credentials are unknown, revoked, expired or malformed"))
+        let principal = auth::authenticate(headers, snapshot, self.clock.now())
+            .map_err(|_| PullError::SignIn("the credentials are unknown, revoked, expired or malformed"))?;
+        match principal {
+            Principal::Token(_) if self.snapshots.cut_off_for() > limits::MAX_DISCONNECTED_AUTH => {
+                Err(PullError::CutOff)
+            }
+            principal => Ok(principal),
+        }
     }
 
     async fn pull(&self, pull: &Pull, head: &Parts, id: &HeaderValue) -> Result<Answered, PullError> {

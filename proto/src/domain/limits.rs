@@ -298,3 +298,5 @@ pub const HAND_OVER_PAUSE: Duration = Duration::from_millis(500);
 pub const LATER_MAX: usize = 20_000;
 /// How often they are tried again where it went wrong.
 pub const LATER_EVERY: Duration = Duration::from_secs(5);
+/// How long tokens are honoured by a gateway that hears nothing from the metadata: it would not hear of a revocation either.
+pub const MAX_DISCONNECTED_AUTH: Duration = Duration::from_secs(3600);
