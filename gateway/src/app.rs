@@ -33,9 +33,11 @@ use crate::fetch::later::Later;
 use crate::fetch::peer::serve::PeerService;
 use crate::fetch::prefetch::{Prefetcher, Waiting};
 use crate::fetch::spool::SpoolSpace;
+use crate::fleet::{News, stagger};
 use crate::health::{self, Health};
 use crate::lease::Session;
 use crate::listing::Lister;
+use crate::load::Load;
 use crate::meta::snapshot::Snapshots;
 use crate::metrics::Metrics;
 use crate::pull::Puller;
@@ -100,6 +102,7 @@ pub struct Gateway {
     health: Arc<Health>,
     meta: Arc<dyn MetaStore>,
     session: Arc<Session>,
+    news: Arc<News>,
     catalog: Arc<Catalog>,
     /// What waits to be prefetched, where anything is.
     prefetches: Option<Waiting>,
@@ -161,8 +164,17 @@ impl Gateway {
         let session = Arc::new(Session::new(leases, registration));
         let tasks = TaskTracker::new();
         let later = Arc::new(Later::default());
+        let stagger = stagger(&config.gateway);
+        let client = Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone(), config.timeouts, stagger));
+        let health = Arc::new(Health::new(Arc::clone(&store), telemetry));
+        let news = Arc::new(News {
+            client: Arc::clone(&client),
+            metrics: metrics.clone(),
+            clock: Arc::clone(&clock),
+            draining: health.draining().clone(),
+        });
         let tools = Tools {
-            client: Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone(), config.timeouts)),
+            client,
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
             session: Arc::clone(&session),
@@ -193,9 +205,8 @@ impl Gateway {
             redirects: config.redirects.clone(),
             mirror_registry: config.mirror_registry,
         });
-        let health = Arc::new(Health::new(store, telemetry));
         let peers = None;
-        Ok(Self { config, puller, health, meta, session, catalog, prefetches, tools, identity, peers, tasks })
+        Ok(Self { config, puller, health, meta, session, news, catalog, prefetches, tools, identity, peers, tasks })
     }
 
     /// The same, followed by other gateways on this listener.
@@ -250,8 +261,15 @@ impl Gateway {
         let peers = self.serve_peers(peers_stop.clone());
         let admin_stop = CancellationToken::new();
         let admin_router = health::admin(Arc::clone(&self.health));
-        let admin = tokio::spawn(server::serve(admin, admin_router, admin_stop.clone(), limits::REQUEST_HEAD_TIMEOUT));
+        let admin = tokio::spawn(server::serve(
+            admin,
+            admin_router,
+            Load::default(),
+            admin_stop.clone(),
+            limits::REQUEST_HEAD_TIMEOUT,
+        ));
         let until = self.config.drain_timeout;
+        let load = self.puller.metrics.load().clone();
         let drain = async {
             stop.cancelled().await;
             info!(timeout = ?until, "draining");
@@ -259,7 +277,7 @@ impl Gateway {
             self.puller.blobs.drain();
             Instant::now() + until
         };
-        let ((), deadline) = tokio::join!(server::serve(listener, self.public(), stop.clone(), until), drain);
+        let ((), deadline) = tokio::join!(server::serve(listener, self.public(), load, stop.clone(), until), drain);
         self.tasks.close();
         if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             warn!("downloads are still running at the end of the drain: they are given up");
@@ -281,7 +299,7 @@ impl Gateway {
 
     fn start_jobs(&self, stop: &CancellationToken) -> TaskTracker {
         let jobs = TaskTracker::new();
-        jobs.spawn(Arc::clone(&self.session).keep_alive(stop.clone()));
+        jobs.spawn(Arc::clone(&self.session).keep_alive(Arc::clone(&self.news), stop.clone()));
         jobs.spawn(Arc::clone(&self.puller.usage).run(Arc::clone(&self.meta), stop.clone()));
         jobs.spawn(self.tools.clone().record_what_waits(stop.clone()));
         let (catalog, lister) = (Arc::clone(&self.catalog), Arc::clone(&self.puller.lister));

@@ -1,7 +1,6 @@
 //! `/livez`: the process turns. `/readyz`: it may be sent traffic. `/metrics`: Prometheus.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,6 +10,7 @@ use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use roadstead_storage::blob::BlobStore;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::telemetry::Telemetry;
@@ -18,7 +18,7 @@ use crate::telemetry::Telemetry;
 /// What readiness depends on. Upstreams are not part of it: a cache is there for when they are down.
 #[derive(Debug)]
 pub struct Health {
-    draining: AtomicBool,
+    draining: CancellationToken,
     store: Arc<dyn BlobStore>,
     telemetry: Telemetry,
 }
@@ -26,16 +26,21 @@ pub struct Health {
 impl Health {
     /// Ready as long as storage is, until [`Health::drain`].
     pub fn new(store: Arc<dyn BlobStore>, telemetry: Telemetry) -> Self {
-        Self { draining: AtomicBool::new(false), store, telemetry }
+        Self { draining: CancellationToken::new(), store, telemetry }
     }
 
     /// From now on not ready: the load balancer should look elsewhere.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.draining.cancel();
+    }
+
+    /// Ends with [`Health::drain`].
+    pub fn draining(&self) -> &CancellationToken {
+        &self.draining
     }
 
     async fn ready(&self) -> Result<(), &'static str> {
-        if self.draining.load(Ordering::SeqCst) {
+        if self.draining.is_cancelled() {
             return Err("draining");
         }
         self.store.probe().await.map_err(|error| {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use roadstead_proto::domain::entry::EntryRef;
 use roadstead_proto::domain::epoch::Epoch;
-use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
+use roadstead_proto::domain::fleet::{Fleet, Registration};
 use roadstead_proto::domain::lease::{
-    AcquireRequest, Acquired, Completion, FencingToken, GatewayId, Holder, KEEP_ALIVE_EVERY, LeaseKey, SessionId,
+    AcquireRequest, Acquired, Completion, FencingToken, GatewayId, Holder, KEEP_ALIVE_EVERY, LeaseKey, SESSION_TTL,
+    SessionId,
 };
 use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::meta::{Leases, MetaError};
@@ -17,6 +18,8 @@ use roadstead_proto::state::command::{Recorded, Refusal};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+
+use crate::fleet::News;
 
 /// One gateway's session: opened when first needed, kept alive, opened anew when it was lost.
 pub struct Session {
@@ -90,6 +93,25 @@ impl Session {
         if *current == Some(session) {
             *current = None;
         }
+    }
+
+    /// One sign of life, and what comes back.
+    async fn exchange(&self, news: &News) -> Result<(), MetaError> {
+        let session = self.current().await?;
+        let (report, at) = news.report();
+        match self.leases.keep_alive(session, &report).await {
+            Ok(fleet) => {
+                self.heard(Ok(&fleet));
+                news.heard(&fleet, at);
+            }
+            // A new one is opened the next time.
+            Err(MetaError::Refused(Refusal::NoSession)) => {
+                warn!(session = session.0, "the session was lost");
+                self.lost(session).await;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Asks for a lease on `key`, to record `entry`.
@@ -170,33 +192,27 @@ impl Session {
         }
     }
 
-    /// Keeps the session alive until `stop`, then closes it.
-    pub async fn keep_alive(self: Arc<Self>, stop: CancellationToken) {
-        let mut pause = Duration::ZERO;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(pause) => {}
-            }
-            // Sooner, where there is something to find out.
-            pause = if self.is_away() { KEEP_ALIVE_EVERY / 4 } else { KEEP_ALIVE_EVERY };
-            let session = match self.current().await {
-                Ok(session) => session,
-                Err(error) => {
+    /// Keeps the session alive until `stop`, and exchanges news with the fleet as it does; then closes it.
+    pub async fn keep_alive(self: Arc<Self>, news: Arc<News>, stop: CancellationToken) {
+        let exchanges = async {
+            loop {
+                // One that hangs is as good as none, and by then the session has ended.
+                let answer = tokio::time::timeout(SESSION_TTL, self.exchange(&news)).await;
+                let answer =
+                    answer.unwrap_or_else(|_| Err(MetaError::Unavailable(format!("silent for {SESSION_TTL:?}"))));
+                if let Err(error) = answer {
+                    debug!(%error, "the session could not be kept alive");
                     self.heard(Err(&error));
-                    continue;
+                    news.unheard();
                 }
-            };
-            let answer = self.leases.keep_alive(session, &Report::default()).await;
-            self.heard(answer.as_ref());
-            match answer {
-                Ok(_) => {}
-                Err(MetaError::Refused(Refusal::NoSession)) => {
-                    warn!(session = session.0, "the session was lost");
-                    self.lost(session).await;
-                }
-                Err(error) => debug!(%error, "the session could not be kept alive"),
+                // Sooner, where there is something to find out.
+                let pause = if self.is_away() { KEEP_ALIVE_EVERY / 4 } else { KEEP_ALIVE_EVERY };
+                tokio::time::sleep(pause).await;
             }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = exchanges => {}
         }
         if let Some(session) = self.current.lock().await.take()
             && let Err(error) = self.leases.close_session(session).await

@@ -14,12 +14,14 @@
 //! | 7 | [`upstream`] | questions to registries, and what their answers mean |
 //! | 8 | [`pull`] | the answer, or an OCI error |
 //!
+//! Beside them, once a second: [`lease`] keeps the session alive, and [`fleet`] exchanges news with the other gateways.
+//!
 //! A file may look at its own folder and at lower levels only:
 //!
 //! ```text
-//! app, server ─► pull │ health ─► listing ─► resolve ─► fetch ─► policy ─► auth │ upstream │ lease │ catalog │ usage
+//! app, server ─► pull │ health ─► listing ─► resolve ─► fetch ─► policy ─► lease ─► fleet ─► auth │ upstream │ catalog │ usage
 //!                                        ─► meta │ flight ─► config, metrics, seal, manifest, namespace, labels, cache_status,
-//!                                           client_address
+//!                                           client_address ─► load
 //! ```
 //!
 //! In the fresh, warm case steps 1 to 8 touch this process only: no metadata, no object storage, no upstream.
@@ -31,11 +33,13 @@ pub mod catalog;
 mod client_address;
 pub mod config;
 pub mod fetch;
+pub mod fleet;
 pub mod flight;
 pub mod health;
 pub mod labels;
 pub mod lease;
 pub mod listing;
+pub mod load;
 pub mod manifest;
 pub mod meta;
 pub mod metrics;

@@ -8,6 +8,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
 use roadstead_proto::domain::registry::UpstreamId;
 
+use crate::load::{Load, Running};
+
 /// The gateway's instruments.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -32,6 +34,9 @@ pub struct Metrics {
     breaker: Gauge<u64>,
     left_alone: Counter<u64>,
     unrecorded: UpDownCounter<i64>,
+    fleet_gateways: Gauge<u64>,
+    fleet_present: Gauge<u64>,
+    load: Load,
 }
 
 /// One of what a gauge counts, until dropped.
@@ -55,6 +60,7 @@ impl Drop for Counted {
 #[derive(Debug)]
 pub struct FillRunning {
     metrics: Metrics,
+    _running: Running,
     outcome: &'static str,
 }
 
@@ -134,6 +140,12 @@ impl Metrics {
                 "roadstead_upstream_breaker",
                 "Whether an upstream is left alone after faults: 0 no, 1 one request finds out, 2 yes",
             ),
+            fleet_gateways: gauge("roadstead_fleet_gateways", "Gateways with an open session, as last heard"),
+            fleet_present: gauge(
+                "roadstead_fleet_present",
+                "Whether the metadata answered the last sign of life: 1, or 0 where this gateway goes on by itself",
+            ),
+            load: Load::default(),
             left_alone: counter("roadstead_upstream_left_alone", "Requests not sent because of that, by reason"),
         }
     }
@@ -181,7 +193,7 @@ impl Metrics {
     /// A download of a blob began.
     pub fn fill_began(&self) -> FillRunning {
         self.fills_running.add(1, &[]);
-        FillRunning { metrics: self.clone(), outcome: "abandoned" }
+        FillRunning { metrics: self.clone(), _running: self.load.fill(), outcome: "abandoned" }
     }
 
     /// The download of another gateway was followed, and how that ended.
@@ -242,6 +254,19 @@ impl Metrics {
             KeyValue::new("reason", reason),
         ];
         self.left_alone.add(1, &labels);
+    }
+
+    /// What runs now.
+    pub fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// The metadata answered a sign of life with so many gateways, or did not.
+    pub fn fleet(&self, gateways: Option<usize>) {
+        if let Some(gateways) = gateways {
+            self.fleet_gateways.record(gateways as u64, &[]);
+        }
+        self.fleet_present.record(gateways.is_some().into(), &[]);
     }
 
     /// A tag was served past its validity.

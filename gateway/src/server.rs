@@ -25,6 +25,7 @@ use tower::ServiceExt as _;
 use tracing::{Instrument as _, debug, info_span, warn};
 
 use crate::client_address::ClientAddress;
+use crate::load::{Load, RunningBody};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Pause after the system could not give a connection: most often it is out of file descriptors.
@@ -91,15 +92,17 @@ impl Answer for Router {
 
 async fn handle(
     answer: impl Answer,
+    load: Load,
     client: ClientAddress,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> Result<Response<RunningBody>, Infallible> {
+    let running = load.request();
     let (mut head, _) = request.into_parts();
     head.extensions.insert(client);
     let id = request_id(&head.headers);
     let mut response = answer.answer(Received { head, id: id.clone() }).await;
     response.headers_mut().insert(REQUEST_ID, id);
-    Ok(response)
+    Ok(response.map(|body| RunningBody::new(body, running)))
 }
 
 /// Where connections come from: TCP in production, a simulated network in its tests.
@@ -121,8 +124,14 @@ impl Listener for TcpListener {
     }
 }
 
-/// Serves until `stop`, then waits for what is running, at most `drain_timeout`.
-pub async fn serve(mut listener: impl Listener, answer: impl Answer, stop: CancellationToken, drain_timeout: Duration) {
+/// Serves until `stop`, then waits for what is running, at most `drain_timeout`. Requests count towards `load`.
+pub async fn serve(
+    mut listener: impl Listener,
+    answer: impl Answer,
+    load: Load,
+    stop: CancellationToken,
+    drain_timeout: Duration,
+) {
     let (protocol, graceful) = (protocol(), GracefulShutdown::new());
     loop {
         let accepted = tokio::select! {
@@ -130,7 +139,9 @@ pub async fn serve(mut listener: impl Listener, answer: impl Answer, stop: Cance
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => spawn_connection(&protocol, &graceful, stream, peer.into(), answer.clone()),
+            Ok((stream, peer)) => {
+                spawn_connection(&protocol, &graceful, stream, peer.into(), answer.clone(), load.clone())
+            }
             Err(error) => {
                 warn!(%error, "no connection accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -149,8 +160,9 @@ fn spawn_connection(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     client: ClientAddress,
     answer: impl Answer,
+    load: Load,
 ) {
-    let service = hyper::service::service_fn(move |request| handle(answer.clone(), client, request));
+    let service = hyper::service::service_fn(move |request| handle(answer.clone(), load.clone(), client, request));
     let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {

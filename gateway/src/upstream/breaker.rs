@@ -9,6 +9,17 @@
 //! ```
 //!
 //! Only faults of the upstream itself count ([`strikes`]): "not here", a refusal, a body that is wrong say that it is there.
+//!
+//! A fleet shares one thing of it: until when an upstream wants to be left alone, by a 429 or a `Retry-After` that opened the breaker
+//! of one gateway. It opens everybody's ([`Breaker::told`]). Strikes stay each gateway's own, since it may be its own
+//! network that is broken. Passed on is only what an upstream said to the gateway itself ([`Breaker::asked`]), so that no news
+//! goes round for ever; and who was only told waits a little longer, each for a time of its own, so that one gateway probes and the
+//! others hear of what it found before their own time has come:
+//!
+//! ```text
+//!   asked to wait   ├── Retry-After ──┤ probe ─► 429: told to everybody, nobody else probes
+//!   told of it      ├─────────────────┼─ 2 s + own share of 3 s ─┤ probe, unless told again
+//! ```
 
 use std::time::Duration;
 
@@ -65,6 +76,10 @@ pub struct Breaker {
     generation: u64,
     /// How often it opened since it last closed.
     openings: u32,
+    /// Until when the upstream asked this gateway to wait, and with which status.
+    asked: Option<(Timestamp, StatusCode)>,
+    /// The latest wait that was taken note of, asked for or told of: hearing of it again changes nothing.
+    heeded: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -137,7 +152,7 @@ impl Breaker {
             (Ending::Answered, State::Closed { faults: 0, .. }) => {}
             (Ending::Answered, State::Closed { .. }) => self.state = State::default(),
             (Ending::Answered, State::Open { .. }) => {
-                *self = Self { generation: self.generation + 1, ..Self::default() };
+                *self = Self { generation: self.generation + 1, heeded: self.heeded, ..Self::default() };
             }
             // The next who comes may probe.
             (Ending::Abandoned, State::Open { probing, .. }) if pass.probe => *probing = false,
@@ -159,6 +174,36 @@ impl Breaker {
         }
     }
 
+    /// What the upstream asked of this gateway, while it lasts: for how long it wants to be left alone, and with which status
+    /// it said so.
+    pub fn asked(&self, now: Timestamp) -> Option<(Duration, StatusCode)> {
+        let (until, status) = self.asked.filter(|(until, _)| now < *until)?;
+        Some((until.since(now), status))
+    }
+
+    /// Another gateway was asked to leave the upstream alone until then. `stagger` is by how much this one comes later.
+    pub fn told(&mut self, until: Timestamp, status: StatusCode, stagger: Duration, now: Timestamp) {
+        if until <= now || until <= self.heeded {
+            return;
+        }
+        let later = until.after(stagger);
+        match &mut self.state {
+            // A probe that is under way tells more than this does, and closes it or not.
+            State::Open { until, .. } => *until = later.max(*until),
+            // An answer closed it although that wait was known, whose end is only known to about a second.
+            State::Closed { .. } if until <= self.heeded.after(limits::BREAKER_PROBE_WAIT) => return,
+            State::Closed { .. } => {
+                let fault = match status {
+                    StatusCode::TOO_MANY_REQUESTS => Fault::RateLimited { retry_after: None },
+                    status => Fault::Status { status, retry_after: None },
+                };
+                self.state = State::Open { fault, until: later, probing: false };
+                self.generation += 1;
+            }
+        }
+        self.heeded = until;
+    }
+
     fn open(&mut self, fault: Fault, now: Timestamp) {
         let most = match fault {
             Fault::RateLimited { .. } => limits::BREAKER_RATE_LIMITED_MAX,
@@ -168,7 +213,19 @@ impl Breaker {
         let pause = fault
             .retry_after()
             .map_or(own, |asked| asked.clamp(limits::BREAKER_PROBE_WAIT, limits::BREAKER_RETRY_AFTER_MAX));
-        self.state = State::Open { fault, until: now.after(pause), probing: false };
+        let mut until = now.after(pause);
+        self.asked = match &fault {
+            Fault::RateLimited { .. } => Some((until, StatusCode::TOO_MANY_REQUESTS)),
+            Fault::Status { status, retry_after: Some(_) } => Some((until, *status)),
+            _ => None,
+        };
+        if self.asked.is_some() {
+            self.heeded = self.heeded.max(until);
+        }
+        if let State::Open { until: told, .. } = self.state {
+            until = until.max(told);
+        }
+        self.state = State::Open { fault, until, probing: false };
         self.generation += 1;
         self.openings += 1;
     }

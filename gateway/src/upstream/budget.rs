@@ -12,9 +12,11 @@
 //!                            0  25 %  of the budget is left
 //! ```
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use http::HeaderMap;
+use roadstead_proto::domain::fleet::RateReading;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::time::Timestamp;
 
@@ -48,6 +50,34 @@ impl Reading {
             counted: counted.map(str::to_owned),
             at: now,
         })
+    }
+
+    /// What another gateway read, told at `now` at the earliest. `None` where its window has ended.
+    pub fn told(reading: &RateReading, counted: Option<String>, now: Timestamp) -> Option<Self> {
+        let age = u64::try_from(reading.age.as_millis()).unwrap_or(u64::MAX);
+        let window = reading.window.min(limits::BUDGET_WINDOW_MAX);
+        let at = Timestamp(now.0.saturating_sub(age));
+        (reading.age < window).then_some(Self {
+            limit: reading.limit,
+            remaining: reading.remaining,
+            window,
+            counted,
+            at,
+        })
+    }
+
+    /// The same as others may be told of it. `None` where its window has ended.
+    pub fn tell(&self, now: Timestamp) -> Option<RateReading> {
+        let age = now.since(self.at);
+        let told = RateReading { limit: self.limit, remaining: self.remaining, window: self.window, age };
+        (age < self.window).then_some(told)
+    }
+
+    /// Whether it says more than `known` does: it is newer. Of two at the same moment one counts everywhere, the one with less
+    /// left.
+    pub fn supersedes(&self, known: &Self) -> bool {
+        let rank = |reading: &Self| (reading.at, Reverse(reading.remaining), reading.limit, reading.window);
+        rank(self) > rank(known)
     }
 
     /// How long a tag that was confirmed at `checked_at` counts as fresh, where its upstream's own validity is `validity`.

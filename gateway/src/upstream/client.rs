@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use moka::sync::Cache;
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::epoch::Epoch;
+use roadstead_proto::domain::fleet::SourceStanding;
 use roadstead_proto::domain::image::RepositoryName;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::UpstreamId;
@@ -115,10 +116,17 @@ const HOPS_MAX: usize = limits::UPSTREAM_REDIRECTS_MAX + 4;
 
 impl Client {
     /// A client over a transport.
-    pub fn new(exchange: Arc<dyn HttpExchange>, clock: Arc<dyn Clock>, metrics: Metrics, timeouts: Timeouts) -> Self {
+    /// `stagger` is by how much it comes after a gateway that an upstream asked to wait.
+    pub fn new(
+        exchange: Arc<dyn HttpExchange>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        timeouts: Timeouts,
+        stagger: Duration,
+    ) -> Self {
         let tokens = Tokens::new(Arc::clone(&exchange), Arc::clone(&clock), timeouts.answer);
         let challenges = Cache::builder().max_capacity(limits::TOKENS_IN_MEMORY).build();
-        let standings = Standings::new(metrics.clone());
+        let standings = Standings::new(stagger, metrics.clone());
         Self { exchange, clock, tokens, standings, challenges, metrics }
     }
 
@@ -143,6 +151,16 @@ impl Client {
     /// budget shrinks.
     pub fn validity(&self, view: &UpstreamView, checked_at: Timestamp, now: Timestamp) -> Duration {
         self.standings.stretched(view, view.upstream.settings.validity, checked_at, now)
+    }
+
+    /// What upstreams said of rate budgets and waits, for the fleet.
+    pub fn standings(&self) -> Vec<SourceStanding> {
+        self.standings.report(self.clock.now())
+    }
+
+    /// Takes what the fleet knows of them, asked for at `asked_at`.
+    pub fn learn(&self, told: &[SourceStanding], asked_at: Timestamp) {
+        self.standings.learn(told, asked_at, self.clock.now());
     }
 
     /// Where bytes received are counted.

@@ -3,12 +3,17 @@
 //! A source is an origin with the identity that it is asked as: that is whom registries count. Each has two breakers, one for
 //! blobs and one for everything else, so that a blob store behind redirects that is down blocks no manifest, and a limit on
 //! manifests no download. Both see the registry itself: when that is down, each finds out on its own.
+//!
+//! Once a second the fleet exchanges what sources said ([`Standings::report`], [`Standings::learn`]). What comes back counts as if this
+//! gateway had heard it, with two differences: it is not passed on, or news would go round and never age; and it
+//! yields to what the gateway heard itself where the source counts gateways apart, by address.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use moka::sync::Cache;
+use roadstead_proto::domain::fleet::{SourceStanding, Wait};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::domain::time::Timestamp;
@@ -43,6 +48,12 @@ impl Circuit {
 #[derive(Debug, Default)]
 struct Standing {
     budget: Option<Reading>,
+    /// Whether that was said to this gateway.
+    is_own: bool,
+    /// Whom the source counts this gateway as, as it said last.
+    counted: Option<String>,
+    /// For the gauges: who is this source. As few as are configured with one address and account.
+    upstreams: Vec<UpstreamId>,
     blobs: Breaker,
     manifests: Breaker,
 }
@@ -66,6 +77,8 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Standing> {
 /// See the module's text.
 pub(super) struct Standings {
     sources: Cache<SourceId, Shared>,
+    /// By how much this gateway comes after one that an upstream asked to wait.
+    stagger: Duration,
     metrics: Metrics,
 }
 
@@ -79,8 +92,8 @@ pub(super) struct Ticket {
 }
 
 impl Standings {
-    pub(super) fn new(metrics: Metrics) -> Self {
-        Self { sources: Cache::builder().max_capacity(limits::SOURCES_IN_MEMORY).build(), metrics }
+    pub(super) fn new(stagger: Duration, metrics: Metrics) -> Self {
+        Self { sources: Cache::builder().max_capacity(limits::SOURCES_IN_MEMORY).build(), stagger, metrics }
     }
 
     /// Lets a request through, unless the source is to be left alone.
@@ -95,6 +108,9 @@ impl Standings {
         let standing = self.sources.get_with_by_ref(&view.source, Shared::default);
         let pass = {
             let mut locked = lock(&standing);
+            if !locked.upstreams.contains(&view.upstream.id) {
+                locked.upstreams.push(view.upstream.id);
+            }
             let breaker = locked.breaker(circuit);
             let before = breaker.level();
             let pass = breaker.admit(subject, must, now);
@@ -135,7 +151,67 @@ impl Standings {
                 "the rate budget is used up: cached tags stay valid until its window ends"
             );
         }
-        locked.budget = Some(reading);
+        locked.counted.clone_from(&reading.counted);
+        (locked.budget, locked.is_own) = (Some(reading), true);
+    }
+
+    /// What sources said to this gateway and still holds, for the fleet.
+    pub(super) fn report(&self, now: Timestamp) -> Vec<SourceStanding> {
+        let told = self.sources.iter().map(|(source, standing)| {
+            let locked = lock(&standing);
+            let wait =
+                |breaker: &Breaker| breaker.asked(now).map(|(left, status)| Wait { left, status: status.as_u16() });
+            SourceStanding {
+                source: source.as_ref().clone(),
+                counted: locked.counted.clone(),
+                rate: locked.budget.as_ref().filter(|_| locked.is_own).and_then(|reading| reading.tell(now)),
+                blobs: wait(&locked.blobs),
+                manifests: wait(&locked.manifests),
+            }
+        });
+        told.filter(SourceStanding::is_news).take(limits::STANDINGS_TOLD_MAX).collect()
+    }
+
+    /// Takes what the fleet knows. `asked_at` is when it was asked: ages and waits are counted from there, so that nothing looks
+    /// newer than it is, and what this gateway said itself comes back as exactly that.
+    pub(super) fn learn(&self, told: &[SourceStanding], asked_at: Timestamp, now: Timestamp) {
+        for told in told {
+            let reading = told.rate.as_ref().and_then(|rate| Reading::told(rate, told.counted.clone(), asked_at));
+            let standing = self.sources.get_with_by_ref(&told.source, Shared::default);
+            let mut locked = lock(&standing);
+            if locked.counted.is_some() && told.counted.is_some() && locked.counted != told.counted {
+                continue;
+            }
+            if let Some(reading) = reading
+                && locked.budget.as_ref().is_none_or(|known| reading.supersedes(known))
+            {
+                for upstream in &locked.upstreams {
+                    self.metrics.rate_budget(*upstream, reading.limit, reading.remaining);
+                }
+                (locked.budget, locked.is_own) = (Some(reading), false);
+            }
+            for (circuit, wait) in [(Circuit::Blobs, told.blobs), (Circuit::Manifests, told.manifests)] {
+                if let Some(wait) = wait {
+                    self.wait(&mut locked, circuit, wait, asked_at, now);
+                }
+            }
+        }
+    }
+
+    fn wait(&self, standing: &mut Standing, circuit: Circuit, wait: Wait, asked_at: Timestamp, now: Timestamp) {
+        let status = StatusCode::from_u16(wait.status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+        let until = asked_at.after(wait.left.min(limits::BREAKER_RETRY_AFTER_MAX));
+        let breaker = standing.breaker(circuit);
+        let before = breaker.level();
+        breaker.told(until, status, self.stagger, now);
+        let after = breaker.level();
+        if before == after {
+            return;
+        }
+        info!(upstreams = ?standing.upstreams, circuit = circuit.label(), %status, "another gateway was asked to wait: so does this one");
+        for upstream in &standing.upstreams {
+            self.metrics.breaker(*upstream, circuit.label(), after);
+        }
     }
 
     /// The validity of a tag that was confirmed at `checked_at`, stretched as the budget shrinks.
@@ -193,3 +269,7 @@ impl Drop for Ticket {
         self.end(Ending::Abandoned, Timestamp(0));
     }
 }
+
+#[cfg(test)]
+#[path = "standing_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, from the bottom. Siblings on one level do not look at each other, but for those named in `ALLOWED`.
 const LEVELS: &[&[&str]] = &[
+    &["load"],
     &[
         "config",
         "metrics",
@@ -17,7 +18,9 @@ const LEVELS: &[&[&str]] = &[
         "client_address",
     ],
     &["meta"],
-    &["auth", "upstream", "lease", "catalog", "usage"],
+    &["auth", "upstream", "catalog", "usage"],
+    &["fleet"],
+    &["lease"],
     &["policy"],
     &["fetch"],
     &["resolve"],

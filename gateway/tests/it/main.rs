@@ -11,6 +11,7 @@ mod defects;
 mod epochs;
 mod faults;
 mod fills;
+mod fleet;
 mod freshness;
 mod hub;
 mod layering;

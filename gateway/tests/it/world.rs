@@ -436,6 +436,18 @@ impl Drop for Second {
             runtime.shutdown_background();
         }
     }
+
+    /// Whether a metric's line with this in it is there; the line ends with its value.
+    pub(crate) async fn counted(&self, name: &str, part: &str) -> bool {
+        let metrics = client().get(format!("{}/metrics", self.0.admin)).send().await.unwrap().text().await.unwrap();
+        metrics.lines().any(|line| line.starts_with(name) && line.contains(part))
+    }
+
+    /// Begins to drain; the handle ends with the gateway.
+    pub(crate) fn begin_stop(self) -> JoinHandle<()> {
+        self.0.stop.cancel();
+        self.0.served
+    }
 }
 
 /// Takes answers as they are: what redirects lead to is the test's to ask.

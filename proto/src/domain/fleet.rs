@@ -48,10 +48,39 @@ pub struct Report {
 pub struct SourceStanding {
     /// Which.
     pub source: SourceId,
+    /// Whom the source counts, as it says: an account or an address. Gateways that it sees come from several addresses have
+    /// a budget each.
+    pub counted: Option<String>,
     /// What the source said last of the rate budget.
     pub rate: Option<RateReading>,
-    /// The source wants to be left alone for so long.
-    pub retry_in: Option<Duration>,
+    /// It wants to be asked for no blobs.
+    pub blobs: Option<Wait>,
+    /// It wants to be asked for nothing else.
+    pub manifests: Option<Wait>,
+}
+
+impl SourceStanding {
+    /// Whether it says anything.
+    pub fn is_news(&self) -> bool {
+        self.rate.is_some() || self.blobs.is_some() || self.manifests.is_some()
+    }
+}
+
+/// A source wants to be left alone. The longer wait is the greater one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait {
+    /// For so long.
+    pub left: Duration,
+    /// What it answered: 429, or another status with a time to come back.
+    pub status: u16,
+}
+
+impl Wait {
+    /// What is left of it after `ago`, if anything.
+    fn after(self, ago: Duration) -> Option<Self> {
+        let left = self.left.checked_sub(ago).filter(|left| !left.is_zero())?;
+        Some(Self { left, ..self })
+    }
 }
 
 /// What a source said of a rate budget.
@@ -63,8 +92,6 @@ pub struct RateReading {
     pub remaining: u64,
     /// The window they are counted in.
     pub window: Duration,
-    /// Whom it counts: an account or an address.
-    pub counted: Option<String>,
     /// How long ago it said so.
     pub age: Duration,
 }
@@ -93,32 +120,31 @@ pub struct Fleet {
     pub standings: Vec<SourceStanding>,
 }
 
-/// Standings gathered from many: of each source the latest reading, and the longest wait.
+/// Standings gathered from many: of each source, and of whomever it counts, the latest reading and the longest waits.
 #[derive(Debug, Clone, Default)]
-pub struct Gathered(BTreeMap<SourceId, SourceStanding>);
+pub struct Gathered(BTreeMap<(SourceId, Option<String>), SourceStanding>);
 
 impl Gathered {
     /// Adds what was said `ago`.
     pub fn add(&mut self, standing: &SourceStanding, ago: Duration) {
-        let rate = standing.rate.clone().map(|rate| RateReading { age: rate.age.saturating_add(ago), ..rate });
+        let SourceStanding { source, counted, rate, blobs, manifests } = standing.clone();
+        let rate = rate.map(|rate| RateReading { age: rate.age.saturating_add(ago), ..rate });
         let rate = rate.filter(|rate| rate.age < rate.window);
-        let retry_in = standing.retry_in.and_then(|wait| wait.checked_sub(ago)).filter(|wait| !wait.is_zero());
-        let known = self.0.entry(standing.source.clone()).or_insert_with(|| SourceStanding {
-            source: standing.source.clone(),
-            rate: None,
-            retry_in: None,
-        });
+        let key = (source.clone(), counted.clone());
+        let nothing = SourceStanding { source, counted, rate: None, blobs: None, manifests: None };
+        let known = self.0.entry(key).or_insert(nothing);
         if let Some(rate) = rate
-            && known.rate.as_ref().is_none_or(|known| rate.age < known.age)
+            && known.rate.as_ref().is_none_or(|known| (rate.age, rate.remaining) < (known.age, known.remaining))
         {
             known.rate = Some(rate);
         }
-        known.retry_in = known.retry_in.max(retry_in);
+        known.blobs = known.blobs.max(blobs.and_then(|wait| wait.after(ago)));
+        known.manifests = known.manifests.max(manifests.and_then(|wait| wait.after(ago)));
     }
 
     /// What is left of it: nothing of sources that nothing is known of any more.
     pub fn into_standings(self) -> Vec<SourceStanding> {
-        self.0.into_values().filter(|standing| standing.rate.is_some() || standing.retry_in.is_some()).collect()
+        self.0.into_values().filter(SourceStanding::is_news).collect()
     }
 }
 
@@ -131,10 +157,15 @@ mod tests {
         SourceId { origin: Origin::from_stored("https://a.example:443".to_owned()), credential: CredentialId([0; 16]) }
     }
 
-    fn standing(remaining: u64, age: u64, retry_in: Option<u64>) -> SourceStanding {
+    fn wait(seconds: u64) -> Wait {
+        Wait { left: Duration::from_secs(seconds), status: 429 }
+    }
+
+    fn standing(remaining: u64, age: u64, manifests: Option<u64>) -> SourceStanding {
         let window = Duration::from_secs(60);
-        let rate = RateReading { limit: None, remaining, window, counted: None, age: Duration::from_secs(age) };
-        SourceStanding { source: source(), rate: Some(rate), retry_in: retry_in.map(Duration::from_secs) }
+        let rate = RateReading { limit: None, remaining, window, age: Duration::from_secs(age) };
+        let manifests = manifests.map(wait);
+        SourceStanding { source: source(), counted: None, rate: Some(rate), blobs: None, manifests }
     }
 
     #[test]
@@ -146,7 +177,18 @@ mod tests {
         let standings = gathered.into_standings();
         let [known] = &standings[..] else { panic!("one source, and not {standings:?}") };
         assert_eq!(known.rate.as_ref().map(|rate| (rate.remaining, rate.age.as_secs())), Some((7, 4)));
-        assert_eq!(known.retry_in, Some(Duration::from_secs(3)));
+        assert_eq!((known.manifests, known.blobs), (Some(wait(3)), None));
+    }
+
+    #[test]
+    fn each_that_is_counted_has_a_budget() {
+        let mut gathered = Gathered::default();
+        for (address, remaining, age) in [("192.0.2.1", 9, 1), ("192.0.2.2", 5, 0), ("192.0.2.1", 8, 2)] {
+            let counted = Some(address.to_owned());
+            gathered.add(&SourceStanding { counted, ..standing(remaining, age, None) }, Duration::ZERO);
+        }
+        let left: Vec<_> = gathered.into_standings().iter().map(|one| one.rate.as_ref().unwrap().remaining).collect();
+        assert_eq!(left, [9, 5]);
     }
 
     #[test]

@@ -234,6 +234,13 @@ pub const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(60);
 pub const BREAKER_RATE_LIMITED_MAX: Duration = Duration::from_secs(5 * 60);
 /// How soon to come back while another request finds out.
 pub const BREAKER_PROBE_WAIT: Duration = Duration::from_secs(1);
+/// The least by which a gateway that was only told of a wait comes after the one that was asked to wait: two exchanges of the
+/// fleet, so that it hears what the other one finds.
+pub const BREAKER_STAGGER: Duration = Duration::from_secs(2);
+/// The part of that which each gateway has for itself: a fleet of ten then probes three times a second at worst.
+pub const BREAKER_STAGGER_SPREAD: Duration = Duration::from_secs(3);
+/// The most sources that a gateway tells the fleet of at a time: about 100 KiB a second.
+pub const STANDINGS_TOLD_MAX: usize = 1000;
 /// The longest `Retry-After` that is obeyed: one request an hour is no burden to anybody, and shows when a limit was raised.
 pub const BREAKER_RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 

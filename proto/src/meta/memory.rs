@@ -17,6 +17,7 @@ use crate::domain::fleet::{Fleet, Gathered, Registration, Report};
 use crate::domain::image::{RepositoryName, Tag};
 use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
 use crate::domain::registry::UpstreamId;
+use crate::domain::time::Timestamp;
 use crate::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
 use crate::state::read::{self, ContentQuery, ContentView, TagView};
 use crate::state::rows::{Row, Rows, RowsError, RowsMut, Session};
@@ -63,7 +64,7 @@ pub struct InMemoryMeta {
     clock: Arc<dyn Clock>,
     state: Mutex<(MemoryRows, Revision)>,
     hub: Hub,
-    reports: Mutex<BTreeMap<SessionId, Report>>,
+    reports: Mutex<BTreeMap<SessionId, (Timestamp, Report)>>,
     /// Rung with every command.
     applied: Notify,
     outage: std::sync::atomic::AtomicBool,
@@ -167,13 +168,17 @@ impl Leases for InMemoryMeta {
             return Err(Refusal::NoSession.into());
         }
         let mut reports = self.reports.lock().expect("no test panics while it holds the reports");
-        reports.insert(session, report.clone());
+        let now = self.clock.now();
+        reports.insert(session, (now, report.clone()));
         reports.retain(|session, _| open.iter().any(|(id, _)| id == session));
         let mut gathered = Gathered::default();
-        reports.values().flat_map(|report| &report.standings).for_each(|said| gathered.add(said, Duration::ZERO));
+        for (at, report) in reports.values() {
+            report.standings.iter().for_each(|said| gathered.add(said, now.since(*at)));
+        }
         let member = |(id, session): (SessionId, Session)| {
-            let report = reports.get(&id).map(|report| Report { standings: Vec::new(), ..report.clone() });
-            session.member(id, report, Duration::ZERO)
+            let said = reports.get(&id);
+            let report = said.map(|(_, report)| Report { standings: Vec::new(), ..report.clone() });
+            session.member(id, report, said.map_or(Duration::ZERO, |(at, _)| now.since(*at)))
         };
         let gateways = open.into_iter().map(member).collect();
         Ok(Fleet { gateways, standings: gathered.into_standings() })

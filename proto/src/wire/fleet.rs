@@ -6,10 +6,19 @@ use super::command::required;
 use super::pb::meta::v1 as pb;
 use super::record::{credential_from, millis};
 use super::{DecodeError, Record};
-use crate::domain::fleet::{Fleet, FleetMember, RateReading, Registration, Report, SourceStanding};
+use crate::domain::fleet::{Fleet, FleetMember, RateReading, Registration, Report, SourceStanding, Wait};
 use crate::domain::lease::{GatewayId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::{Origin, SourceId};
+
+fn wait(wait: Wait) -> pb::Wait {
+    pb::Wait { left_ms: millis(wait.left), status: wait.status.into() }
+}
+
+fn wait_from(m: pb::Wait) -> Result<Wait, DecodeError> {
+    let status = u16::try_from(m.status).map_err(|_| DecodeError::field("Wait", "status"))?;
+    Ok(Wait { left: Duration::from_millis(m.left_ms), status })
+}
 
 impl Record for SourceStanding {
     type Message = pb::SourceStanding;
@@ -18,14 +27,15 @@ impl Record for SourceStanding {
         pb::SourceStanding {
             origin: self.source.origin.as_str().to_owned(),
             credential: self.source.credential.0.to_vec(),
+            counted: self.counted.clone(),
             rate: self.rate.as_ref().map(|rate| pb::RateReading {
                 limit: rate.limit,
                 remaining: rate.remaining,
                 window_ms: millis(rate.window),
-                counted: rate.counted.clone(),
                 age_ms: millis(rate.age),
             }),
-            retry_in_ms: self.retry_in.map(millis),
+            blobs: self.blobs.map(wait),
+            manifests: self.manifests.map(wait),
         }
     }
 
@@ -33,14 +43,15 @@ impl Record for SourceStanding {
         let credential = credential_from(&m.credential, "SourceStanding")?;
         Ok(Self {
             source: SourceId { origin: Origin::from_stored(m.origin), credential },
+            counted: m.counted,
             rate: m.rate.map(|rate| RateReading {
                 limit: rate.limit,
                 remaining: rate.remaining,
                 window: Duration::from_millis(rate.window_ms),
-                counted: rate.counted,
                 age: Duration::from_millis(rate.age_ms),
             }),
-            retry_in: m.retry_in_ms.map(Duration::from_millis),
+            blobs: m.blobs.map(wait_from).transpose()?,
+            manifests: m.manifests.map(wait_from).transpose()?,
         })
     }
 }
