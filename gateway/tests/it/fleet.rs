@@ -92,7 +92,7 @@ async fn one_budget_stretches_validity_everywhere() {
 #[tokio::test]
 async fn the_fleet_shows_who_is_there_and_how_busy() {
     let world = World::start().await;
-    let second = world.second_gateway().await;
+    let mut second = world.second_gateway().await;
     eventually("both are there", async || gateways(&world).await.len() == 2).await;
     let both = gateways(&world).await;
     let first = both.iter().find(|member| member.registration.gateway.0 == "test").unwrap();
@@ -109,7 +109,7 @@ async fn the_fleet_shows_who_is_there_and_how_busy() {
     let pull = world.begin(&blob("a", layer)).await;
     let busy = async || report_of(&world, "test").await.is_some_and(|report| (report.fills, report.requests) == (1, 1));
     eventually("the download and its client show", busy).await;
-    let draining = second.begin_stop();
+    second.begin_stop();
     eventually("it drains, or has gone", async || {
         report_of(&world, "second").await.is_none_or(|report| report.draining)
     })
@@ -119,7 +119,7 @@ async fn the_fleet_shows_who_is_there_and_how_busy() {
     assert_eq!(read(pull).await.unwrap().len(), 300_000);
     let idle = async || report_of(&world, "test").await.is_some_and(|report| (report.fills, report.requests) == (0, 0));
     eventually("and are over", idle).await;
-    draining.await.unwrap();
+    second.ended().await;
     eventually("who ends is gone", async || gateways(&world).await.len() == 1).await;
 }
 

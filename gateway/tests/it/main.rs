@@ -16,6 +16,7 @@ mod freshness;
 mod hub;
 mod layering;
 mod listing;
+mod outage;
 mod peers;
 mod prefetch;
 mod records;

@@ -419,6 +419,13 @@ impl Second {
         world.meta.lose(&name).await.unwrap();
     }
 
+    /// Whether something was counted: a metric's name, and what stands in its line.
+    pub(crate) async fn counted(&self, name: &str, part: &str) -> bool {
+        let url = format!("{}/metrics", self.running.admin);
+        let metrics = client().get(url).send().await.unwrap().text().await.unwrap();
+        metrics.lines().any(|line| line.starts_with(name) && line.contains(part))
+    }
+
     /// Begins to drain.
     pub(crate) fn begin_stop(&self) {
         self.running.stop.cancel();
@@ -435,18 +442,6 @@ impl Drop for Second {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-
-    /// Whether a metric's line with this in it is there; the line ends with its value.
-    pub(crate) async fn counted(&self, name: &str, part: &str) -> bool {
-        let metrics = client().get(format!("{}/metrics", self.0.admin)).send().await.unwrap().text().await.unwrap();
-        metrics.lines().any(|line| line.starts_with(name) && line.contains(part))
-    }
-
-    /// Begins to drain; the handle ends with the gateway.
-    pub(crate) fn begin_stop(self) -> JoinHandle<()> {
-        self.0.stop.cancel();
-        self.0.served
     }
 }
 

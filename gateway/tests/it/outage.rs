@@ -1,0 +1,149 @@
+//! The metadata takes no writes: pulls go on, each thing is still fetched once, and is recorded when it is back.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use roadstead_loadtest::content::digest_of;
+use roadstead_loadtest::image::Image;
+use roadstead_loadtest::registry::{Effect, Fault, Kind};
+use roadstead_proto::clock::Clock as _;
+use roadstead_proto::domain::entry::EntryRef;
+use roadstead_proto::domain::image::Reference;
+use roadstead_proto::domain::registry::{RegionId, UpstreamId};
+use roadstead_proto::meta::{Consistency, MetaStore as _};
+use roadstead_proto::state::command::Command;
+use roadstead_proto::state::read::ContentQuery;
+
+use crate::world::{Second, World, blob, eventually, manifest, read};
+
+const SIZE: u64 = 3_000_000;
+
+fn hang(after: u64) -> Fault {
+    Fault::new(Effect::Hang { after }).on(Kind::BlobGet)
+}
+
+/// Three gateways that know of each other.
+async fn three() -> (World, [Second; 2], Image) {
+    let world = World::start().await;
+    let others = [world.gateway_called("second").await, world.gateway_called("third").await];
+    let image = Image::builder(1).layers(&[SIZE]).build();
+    world.upstream().push("a", "x", &image);
+    let know = async || {
+        let mut all = world.counted("roadstead_fleet_gateways", " 3").await;
+        for other in &others {
+            all &= other.counted("roadstead_fleet_gateways", " 3").await;
+        }
+        all
+    };
+    eventually("the gateways know of each other", know).await;
+    (world, others, image)
+}
+
+fn purge(digest: &str) -> Command {
+    let reference = Reference::Digest(digest.parse().unwrap());
+    Command::PurgeEntry(EntryRef { upstream: UpstreamId(1), repository: "a".parse().unwrap(), reference })
+}
+
+async fn bodies(world: &World, others: &[Second], path: &str) -> Vec<reqwest::Response> {
+    let mut bodies = vec![world.begin(path).await];
+    for other in others {
+        bodies.push(world.send(Method::GET, &other.url(path), &[]).await.unwrap());
+    }
+    bodies
+}
+
+#[tokio::test]
+async fn a_blob_is_still_downloaded_once_and_recorded_later() {
+    let (world, others, image) = three().await;
+    let digest = image.layers()[0].digest();
+    let path = blob("a", digest);
+    world.upstream().set_faults([hang(1_000_000).times(1)]);
+    world.meta.set_outage(true);
+    let bodies = bodies(&world, &others, &path).await;
+    world.upstream().release();
+    for body in bodies {
+        assert_eq!(digest_of(&read(body).await.unwrap()), digest);
+    }
+    assert_eq!(world.upstream().counters().blob_gets(digest), 1);
+    assert_eq!(world.get(&path).await.digest(), digest);
+    assert_eq!(world.upstream().counters().blob_gets(digest), 1, "it is known where it was pulled");
+
+    world.meta.set_outage(false);
+    world.settle(digest).await;
+    let query = ContentQuery {
+        upstreams: vec![UpstreamId(1)],
+        repository: "a".parse().unwrap(),
+        digest: digest.parse().unwrap(),
+        region: RegionId::default_region(),
+    };
+    let view = world.meta.content(&query, Consistency::Local).await.unwrap();
+    assert!(view.location.unwrap().key.token.is_provisional());
+    assert!(view.upstreams[0].right.is_some());
+    for other in &others {
+        assert_eq!(world.get_url(&other.url(&path)).await.digest(), digest);
+    }
+    assert_eq!(world.upstream().counters().blob_gets(digest), 1);
+}
+
+#[tokio::test]
+async fn a_tag_is_recorded_later_as_of_when_it_was_said() {
+    let (world, _others, image) = three().await;
+    world.meta.set_outage(true);
+    assert_eq!(world.get(&manifest("a", "x")).await.digest(), image.digest());
+    let said = world.clock.now();
+    eventually("it waits to be recorded", async || world.counted("roadstead_unrecorded", " 0").await).await;
+    world.clock.advance(Duration::from_secs(600));
+    world.meta.set_outage(false);
+    let recorded = async || {
+        let (repository, tag) = ("a".parse().unwrap(), "x".parse().unwrap());
+        world.meta.tag_entry(UpstreamId(1), &repository, &tag, Consistency::Local).await.unwrap()
+    };
+    eventually("the tag is recorded", async || recorded().await.is_some()).await;
+    assert_eq!(recorded().await.unwrap().checked_at, said);
+    world.settle(image.digest()).await;
+    assert_eq!(world.upstream().counters().of(Kind::ManifestGet), 1);
+}
+
+#[tokio::test]
+async fn a_leader_that_loses_the_nodes_finishes_for_its_followers() {
+    let (world, others, image) = three().await;
+    let digest = image.layers()[0].digest();
+    let path = blob("a", digest);
+    world.upstream().set_faults([hang(1_000_000).times(1)]);
+    let bodies = bodies(&world, &others, &path).await;
+    world.meta.set_outage(true);
+    world.upstream().release();
+    for body in bodies {
+        assert_eq!(digest_of(&read(body).await.unwrap()), digest);
+    }
+    world.meta.set_outage(false);
+    world.settle(digest).await;
+    assert_eq!(world.upstream().counters().blob_gets(digest), 1);
+}
+
+#[tokio::test]
+async fn the_chosen_one_may_be_gone() {
+    let (world, [second, third], image) = three().await;
+    world.meta.set_outage(true);
+    second.die();
+    third.die();
+    for layer in image.blobs() {
+        assert_eq!(world.get(&blob("a", layer.digest())).await.digest(), layer.digest());
+    }
+}
+
+#[tokio::test]
+async fn what_waits_to_be_recorded_is_dropped_where_it_was_purged_meanwhile() {
+    let (world, _others, image) = three().await;
+    let digest = image.layers()[0].digest();
+    world.meta.set_outage(true);
+    assert_eq!(world.get(&blob("a", digest)).await.digest(), digest);
+    world.meta.set_outage(false);
+    // Before the gateway finds out that the metadata is back: it looks four times a second.
+    world.meta.propose(purge(digest)).await.unwrap();
+    let marker = image.config().digest();
+    assert_eq!(world.get(&blob("a", marker)).await.digest(), marker);
+    world.settle(marker).await;
+    eventually("the object is discarded", async || world.files().iter().all(|file| !file.contains(&digest[7..]))).await;
+    assert!(!world.is_recorded(digest).await);
+}
