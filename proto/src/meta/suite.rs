@@ -8,11 +8,11 @@ use std::future::Future;
 use std::ops::Deref;
 use std::time::Duration;
 
-use super::{Consistency, Leases, MetaError, MetaStore};
+use super::{Consistency, Leases, MetaError, MetaStore, WatchEvent};
 use crate::domain::digest::Digest;
 use crate::domain::entry::{ContentKind, Descriptor, EntryRef, ObjectKey, TagKey, Touch};
 use crate::domain::epoch::{Epoch, Revision};
-use crate::domain::fleet::{Registration, Report};
+use crate::domain::fleet::{RateReading, Registration, Report, SourceStanding};
 use crate::domain::image::Reference;
 use crate::domain::lease::{
     AcquireRequest, Acquired, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId,
@@ -62,9 +62,18 @@ where
         a_tag_that_vanished_is_remembered_as_gone,
         usage_adds_up,
         watchers_hear_every_change_in_order,
+        progress_never_overtakes_a_change,
+        a_sign_of_life_tells_of_the_fleet,
+        standings_are_merged,
+        a_wait_ends_with_the_lease,
+        a_wait_for_a_lease_that_stays_ends_by_itself,
+        what_lies_in_another_region_is_told,
         many_writers_lose_nothing,
     );
 }
+
+/// How long a check waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const LAYER: &[u8] = b"layer";
 
@@ -519,6 +528,117 @@ async fn watchers_hear_every_change_in_order<S: MetaStore + Leases>(store: &S) {
         let seen = store.configuration(Consistency::Local).await.expect("the configuration").revision;
         assert!(seen >= second.revision, "a change is announced once it can be read");
     }
+}
+
+async fn progress_never_overtakes_a_change<S: MetaStore + Leases>(store: &S) {
+    store.propose(two_upstreams()).await.expect("bootstrap");
+    let start = store.configuration(Consistency::Linearizable).await.expect("the configuration").revision;
+    let mut watch = store.watch(start).await.expect("a watch");
+    for _ in 0..20 {
+        store.propose(Command::PurgeEntry(tag(1, "1.0"))).await.expect("purged");
+    }
+    let end = store.configuration(Consistency::Linearizable).await.expect("the configuration").revision;
+    let (mut heard, mut reached) = (Vec::new(), start);
+    while reached < end {
+        match tokio::time::timeout(PATIENCE, watch.next()).await.expect("progress in time").expect("an event") {
+            WatchEvent::Changed(change) => {
+                assert!(change.revision > reached, "{change:?} after progress {reached:?}");
+                heard.push(change.revision);
+            }
+            WatchEvent::Progress(revision) => reached = reached.max(revision),
+        }
+    }
+    assert_eq!((heard.len(), heard.last()), (20, Some(&end)), "progress {reached:?} after {heard:?}");
+    let mut resumed = store.watch(reached).await.expect("it resumes from progress");
+    store.propose(Command::PurgeEntry(tag(1, "2.0"))).await.expect("purged");
+    let change = tokio::time::timeout(PATIENCE, resumed.next_change()).await.expect("in time").expect("a change");
+    assert_eq!(change.what, Changed::Purged(tag(1, "2.0")), "what was heard is not heard again");
+}
+
+async fn a_sign_of_life_tells_of_the_fleet<S: MetaStore + Leases>(store: &S) {
+    let first = prepared(store).await;
+    let second = session(store, "gateway-2").await;
+    let report = Report { draining: true, fills: 3, requests: 5, standings: Vec::new() };
+    store.keep_alive(second, &report).await.expect("alive");
+    let fleet = store.keep_alive(first, &Report::default()).await.expect("alive");
+    assert_eq!(fleet.gateways.iter().map(|member| member.session).collect::<Vec<_>>(), [first, second]);
+    assert_eq!(fleet.gateways[0].report, Some(Report::default()));
+    assert_eq!(fleet.gateways[1].report, Some(report));
+    assert_eq!(fleet.gateways[1].registration, registration("gateway-2"));
+    store.close_session(second).await.expect("closed");
+    let fleet = store.keep_alive(first, &Report::default()).await.expect("alive");
+    assert_eq!(fleet.gateways.iter().map(|member| member.session).collect::<Vec<_>>(), [first]);
+}
+
+async fn standings_are_merged<S: MetaStore + Leases>(store: &S) {
+    let first = prepared(store).await;
+    let second = session(store, "gateway-2").await;
+    let source = upstream(store, 1).await.source();
+    let standing = |remaining, age, retry_in| {
+        let (window, age) = (Duration::from_secs(3600), Duration::from_secs(age));
+        let rate = RateReading { limit: Some(100), remaining, window, counted: None, age };
+        SourceStanding { source: source.clone(), rate: Some(rate), retry_in }
+    };
+    let wait = Duration::from_secs(600);
+    let older = Report { standings: vec![standing(9, 60, Some(wait))], ..Report::default() };
+    let newer = Report { standings: vec![standing(7, 1, None)], ..Report::default() };
+    store.keep_alive(first, &older).await.expect("alive");
+    let fleet = store.keep_alive(second, &newer).await.expect("alive");
+    let [known] = &fleet.standings[..] else { panic!("one source, and not {:?}", fleet.standings) };
+    assert_eq!(known.source, source);
+    assert_eq!(known.rate.as_ref().map(|rate| rate.remaining), Some(7), "the latest reading");
+    assert!(known.retry_in.is_some_and(|left| left <= wait && left > wait / 2), "the longest wait: {known:?}");
+}
+
+async fn a_wait_ends_with_the_lease<S: MetaStore + Leases>(store: &S) {
+    let session = prepared(store).await;
+    let entry = blob(1, "library/x");
+    let (key, token) = granted(store, session, &entry).await;
+    let released = async { store.release(&key, token).await.expect("released") };
+    let (waited, ()) = tokio::join!(store.await_release(&key, token, PATIENCE), released);
+    assert_eq!(waited, Ok(true), "released");
+    assert_eq!(store.await_release(&key, token, PATIENCE).await, Ok(true), "it is over already");
+
+    let (key, token) = granted(store, session, &entry).await;
+    let completed = async { store.complete(completion(key.clone(), token, &entry)).await.expect("recorded") };
+    let (waited, _) = tokio::join!(store.await_release(&key, token, PATIENCE), completed);
+    assert_eq!(waited, Ok(true), "completed");
+
+    let (key, token) = granted(store, session, &blob(2, "library/y")).await;
+    let closed = async { store.close_session(session).await.expect("closed") };
+    let (waited, ()) = tokio::join!(store.await_release(&key, token, PATIENCE), closed);
+    assert_eq!(waited, Ok(true), "its session has ended");
+}
+
+async fn a_wait_for_a_lease_that_stays_ends_by_itself<S: MetaStore + Leases>(store: &S) {
+    let session = prepared(store).await;
+    let (key, token) = granted(store, session, &blob(1, "library/x")).await;
+    assert_eq!(store.await_release(&key, token, Duration::from_millis(50)).await, Ok(false));
+    let (_, newer) = granted(store, session, &blob(1, "library/x")).await;
+    assert_eq!(store.await_release(&key, token, PATIENCE).await, Ok(true), "another grant took its place");
+    assert_eq!(store.await_release(&key, newer, Duration::from_millis(50)).await, Ok(false));
+}
+
+async fn what_lies_in_another_region_is_told<S: MetaStore + Leases>(store: &S) {
+    let session = prepared(store).await;
+    let entry = blob(1, "library/x");
+    let key = fill(store, session, &entry).await;
+    let from = async |region: RegionId| {
+        let query = ContentQuery {
+            upstreams: vec![entry.upstream],
+            repository: entry.repository.clone(),
+            digest: digest(),
+            region,
+        };
+        store.content(&query, Consistency::Linearizable).await.expect("an answer")
+    };
+    let there = from("elsewhere".parse().expect("a region")).await;
+    assert!(there.location.is_none());
+    let [(found, location)] = &there.elsewhere[..] else { panic!("one region, and not {:?}", there.elsewhere) };
+    assert_eq!((found, &location.key), (&region(), &key));
+    let here = from(region()).await;
+    assert_eq!(here.location.map(|location| location.key), Some(key));
+    assert_eq!(here.elsewhere, [], "it is here");
 }
 
 async fn many_writers_lose_nothing<S: MetaStore + Leases>(store: &S) {

@@ -6,26 +6,26 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roadstead_proto::rpc::{Connect, Connection};
+use tokio::io::{AsyncRead, AsyncWrite, copy, copy_bidirectional, split};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 /// How a line behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Line {
     /// As it should.
     Up,
-    /// Nobody listens at the other end.
+    /// Nobody listens at the other end, and what was open breaks.
     Refuses,
-    /// It is accepted, and nothing ever comes of it.
+    /// Everything is accepted, and nothing comes of it.
     Hangs,
+    /// What is said arrives, and what is answered does not.
+    Mute,
 }
 
 struct End {
     address: SocketAddr,
-    line: Line,
-    /// Ends the connections of now.
-    cut: CancellationToken,
-    calls: usize,
+    line: watch::Sender<Line>,
 }
 
 /// See the module's text.
@@ -42,26 +42,48 @@ impl Wire {
 
     /// `name` listens on `address`.
     pub(crate) fn connects(&self, name: &str, address: SocketAddr) {
-        let end = End { address, line: Line::Up, cut: CancellationToken::new(), calls: 0 };
-        self.ends().insert(name.to_owned(), end);
+        self.ends().insert(name.to_owned(), End { address, line: watch::channel(Line::Up).0 });
     }
 
-    /// From now on the line to `name` behaves so; what runs over it breaks.
+    /// From now on the line to `name` behaves so, for what is open too.
     pub(crate) fn set(&self, name: &str, line: Line) {
-        let mut ends = self.ends();
-        let end = ends.get_mut(name).unwrap();
-        end.line = line;
-        std::mem::replace(&mut end.cut, CancellationToken::new()).cancel();
+        self.ends()[name].line.send_replace(line);
     }
 
     /// `name` stands for all of `addresses`.
     pub(crate) fn stands_for(&self, name: &str, addresses: &[String]) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), addresses.to_vec());
     }
+}
 
-    /// How often `name` was connected to.
-    pub(crate) fn connections(&self, name: &str) -> usize {
-        self.ends()[name].calls
+/// Moves bytes for as long as the line behaves as it does; whoever called hangs on a line that does not.
+async fn carry(
+    mut near: impl AsyncRead + AsyncWrite + Unpin,
+    mut far: impl AsyncRead + AsyncWrite + Unpin,
+    mut line: watch::Receiver<Line>,
+) {
+    loop {
+        let now = *line.borrow_and_update();
+        let carried = async {
+            match now {
+                Line::Up => drop(copy_bidirectional(&mut near, &mut far).await),
+                Line::Refuses => {}
+                Line::Hangs => std::future::pending().await,
+                Line::Mute => {
+                    let (mut said, _) = split(&mut near);
+                    let (_, mut heard) = split(&mut far);
+                    drop(copy(&mut said, &mut heard).await);
+                }
+            }
+        };
+        tokio::select! {
+            () = carried => return,
+            changed = line.changed() => match changed {
+                // What was said on a bad line is not heard again.
+                Ok(()) if now == Line::Up => {}
+                _ => return,
+            },
+        }
     }
 }
 
@@ -71,30 +93,19 @@ pub(crate) struct Through(pub(crate) Arc<Wire>);
 #[async_trait::async_trait]
 impl Connect for Through {
     async fn connect(&self, name: &str) -> io::Result<Box<dyn Connection>> {
-        let (address, line, cut) = {
-            let mut ends = self.0.ends();
-            let end = ends.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
-            end.calls += 1;
-            (end.address, end.line, end.cut.clone())
+        let (address, line) = {
+            let ends = self.0.ends();
+            let end = ends.get(name).ok_or(io::ErrorKind::NotFound)?;
+            (end.address, end.line.subscribe())
         };
-        let (near, mut far) = tokio::io::duplex(1 << 16);
-        match line {
-            Line::Refuses => return Err(io::ErrorKind::ConnectionRefused.into()),
-            Line::Hangs => {
-                tokio::spawn(async move {
-                    cut.cancelled().await;
-                    drop(far);
-                });
-            }
-            Line::Up => {
-                let mut stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                tokio::spawn(async move {
-                    cut.run_until_cancelled(tokio::io::copy_bidirectional(&mut far, &mut stream)).await
-                });
-            }
+        if *line.borrow() == Line::Refuses {
+            return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        Ok(Box::new(near))
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (here, near) = tokio::io::duplex(1 << 16);
+        tokio::spawn(carry(near, stream, line));
+        Ok(Box::new(here))
     }
 
     async fn resolve(&self, name: &str) -> io::Result<Vec<String>> {
