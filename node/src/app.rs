@@ -5,31 +5,33 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::network::NetSnapshot;
-use openraft::{BasicNode, RaftMetrics, RaftNetworkFactory, SnapshotPolicy};
+use openraft::{RaftMetrics, RaftNetworkFactory, SnapshotPolicy};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::limits;
-use roadstead_proto::offload::offload;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Components, Config, Formation, Timing};
+use crate::blocking::blocking;
+use crate::config::{Components, Config, Formation};
 use crate::directory::Directory;
 use crate::error::{StartError, Stopped};
+use crate::group_name::GroupName;
 use crate::local::LocalMeta;
+use crate::membership::Membership;
 use crate::raft::log::{LogFile, LogStore};
 use crate::raft::machine::Machine;
-use crate::raft::network::NoPeers;
+use crate::raft::network::{MembershipWatch, Peers};
 use crate::raft::snapshot::{SnapshotFile, Snapshots};
 use crate::raft::writer::Writer;
 use crate::raft::{Group, LogId, Types};
 use crate::sessions::Sessions;
-use crate::status::Status;
+use crate::status::{Role, Status};
 use crate::store::files::Closed;
 use crate::store::keys::{LOG_FILE, STATE_FILE};
 use crate::store::marker::DirectoryLock;
@@ -41,35 +43,48 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// A running member.
 pub struct Node {
     directory: PathBuf,
-    cluster: String,
+    membership: Arc<Membership>,
     meta: Arc<LocalMeta>,
-    #[cfg_attr(
-        not(any(test, feature = "test-util")),
-        expect(dead_code, reason = "snapshots are received only over a transport")
-    )]
     pub(crate) snapshots: Arc<Snapshots>,
-    log: Arc<LogFile>,
-    log_closed: Closed,
-    writer: Writer,
+    /// Until it is shut down.
+    log: Mutex<Option<OpenLog>>,
     jobs: TaskTracker,
     /// Ends the jobs, also where a member is dropped and not shut down.
     stop: DropGuard,
     /// The last entry of the log when this member started: it may have applied and shown so much before.
     started_with: Option<u64>,
+}
+
+/// What is held only while the member runs.
+struct OpenLog {
+    file: Arc<LogFile>,
+    closed: Closed,
+    writer: Writer,
     _lock: DirectoryLock,
 }
 
 impl Node {
-    /// Starts the member of a directory, in a group of one or one that it waits to be added to.
+    /// Starts the member of a directory, in its group or waiting for one.
     ///
     /// # Errors
     /// Where the directory is another's, in use, incomplete or damaged.
     pub async fn start(config: Config, components: Components) -> Result<Self, StartError> {
-        Self::start_with(config, components, NoPeers).await
+        let dialer = components.dialer.clone();
+        let me = config.node_id;
+        Self::start_with(config, components, |name| {
+            let peers = Peers::new(me, name, dialer);
+            let follower = peers.clone();
+            (peers, Box::new(move |membership| follower.follow(membership)))
+        })
+        .await
     }
 
-    /// Starts a member that reaches the others through `network`.
-    pub(crate) async fn start_with<N>(config: Config, components: Components, network: N) -> Result<Self, StartError>
+    /// Starts a member that reaches the others through the network that `connect` makes; that one is told of the membership.
+    pub(crate) async fn start_with<N>(
+        config: Config,
+        components: Components,
+        connect: impl FnOnce(Arc<GroupName>) -> (N, Box<dyn FnOnce(MembershipWatch) + Send>),
+    ) -> Result<Self, StartError>
     where
         N: RaftNetworkFactory<Types>,
         N::Network: NetSnapshot<Types, SnapshotData = SnapshotFile>,
@@ -79,8 +94,7 @@ impl Node {
         let directory = {
             let (config, medium) = (config.clone(), Arc::clone(&components.medium));
             // A file that a crash left is repaired while it is opened.
-            let opened = offload(move || Directory::open(&config, medium)).await;
-            opened.map_err(|error| StartError::Raft(error.to_string()))??
+            blocking(move || Ok(Directory::open(&config, medium))).await.map_err(storage_error)??
         };
         let Directory { marker, log, log_closed, state, snapshots, lock } = directory;
         let started_with = log.last_index();
@@ -89,7 +103,10 @@ impl Node {
             Machine::new(Arc::clone(&state), Arc::clone(&snapshots), Arc::clone(&publisher)).map_err(storage_error)?;
         let writer = Writer::start(Arc::clone(&log));
         let store = LogStore::new(Arc::clone(&log), writer.clone(), Arc::clone(&state));
+        let name = Arc::new(GroupName::new(config.data_dir.clone(), &marker));
+        let (network, tell_membership) = connect(Arc::clone(&name));
         let group = Group::new(config.node_id, raft_config, network, store, machine).await.map_err(raft_error)?;
+        tell_membership(group.server_metrics());
         let meta = Arc::new(LocalMeta {
             group,
             state,
@@ -98,25 +115,46 @@ impl Node {
             clock: components.clock,
             patience: config.timing.patience,
         });
-        found_or_stand(&meta.group, &config).await?;
+        let membership = Arc::new(Membership {
+            id: config.node_id,
+            address: config.address,
+            timing: config.timing,
+            name,
+            dialer: components.dialer,
+            ending: Arc::default(),
+            group: meta.group.clone(),
+        });
         let node = Self {
             directory: config.data_dir,
-            cluster: marker.cluster,
+            membership,
             meta,
             snapshots,
-            log,
-            log_closed,
-            writer,
+            log: Mutex::new(Some(OpenLog { file: log, closed: log_closed, writer, _lock: lock })),
             jobs: TaskTracker::new(),
             stop: CancellationToken::new().drop_guard(),
             started_with,
-            _lock: lock,
         };
-        node.start_jobs(&config.timing);
+        node.take_up(&config.formation).await?;
+        node.start_jobs();
         Ok(node)
     }
 
-    fn start_jobs(&self, timing: &Timing) {
+    /// Goes on where the directory says; founds a group of one where that is wanted; stands for election where this member is
+    /// its group's only voter: there is nobody whose silence would have to be waited for.
+    async fn take_up(&self, formation: &Formation) -> Result<(), StartError> {
+        let is_founded = self.group().is_initialized().await.map_err(raft_error)?;
+        let is_free = self.membership.name.get().is_none();
+        if is_free && (is_founded || *formation == Formation::Alone) {
+            self.membership.found().await.map_err(raft_error)?;
+        }
+        if self.group().voter_ids().eq([self.membership.id]) {
+            self.group().trigger().elect(false).await.map_err(raft_error)?;
+        }
+        Ok(())
+    }
+
+    fn start_jobs(&self) {
+        let timing = &self.membership.timing;
         let meta = Arc::clone(&self.meta);
         self.every(timing.session_check, move || {
             let meta = Arc::clone(&meta);
@@ -131,15 +169,18 @@ impl Node {
             publisher.beat();
             std::future::ready(())
         });
+        let membership = Arc::clone(&self.membership);
+        self.every(timing.greet, move || {
+            let membership = Arc::clone(&membership);
+            async move { membership.greet().await }
+        });
         let state = Arc::clone(&self.meta.state);
         self.every(timing.checkpoint, move || {
             let state = Arc::clone(&state);
             async move {
                 // Where it fails, the next apply fails too, and raft stops with the reason.
-                match offload(move || state.checkpoint()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::error!(%error, "the state file could not be synced"),
-                    Err(error) => tracing::error!(%error, "the state file could not be synced"),
+                if let Err(error) = blocking(move || state.checkpoint()).await {
+                    tracing::error!(%error, "the state file could not be synced");
                 }
             }
         });
@@ -161,9 +202,18 @@ impl Node {
         Arc::clone(&self.meta)
     }
 
-    /// The name of the group: made up when it was founded, the same on every member.
-    pub fn cluster(&self) -> &str {
-        &self.cluster
+    /// What changes the group.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    pub(crate) fn group(&self) -> &Group {
+        &self.meta.group
+    }
+
+    /// The name of the group, once this member is in one: made up when it was founded, the same on every member.
+    pub fn cluster(&self) -> Option<&str> {
+        self.membership.name.get()
     }
 
     /// Returns once there is a leader and this member has applied what it may have shown before it was last stopped.
@@ -188,8 +238,16 @@ impl Node {
         }
     }
 
-    /// Returns once this member has stopped by itself, with what it said last: a disk that fails ends it.
+    /// Returns once this member cannot go on, with the reason: its disk fails, it was removed from the group, or another
+    /// member sent what it cannot understand. It has to be shut down then.
     pub async fn stopped(&self) -> String {
+        tokio::select! {
+            reason = self.membership.ending.wait() => reason,
+            reason = self.raft_stopped() => reason,
+        }
+    }
+
+    async fn raft_stopped(&self) -> String {
         let mut metrics = self.meta.group.metrics();
         loop {
             if let Err(reason) = &metrics.borrow_watched().running_state {
@@ -204,11 +262,13 @@ impl Node {
     /// What this member says about itself.
     pub fn status(&self) -> Status {
         let metrics = self.meta.group.metrics().borrow_watched().clone();
+        let is_waiting = metrics.membership_config.membership().nodes().next().is_none();
+        let log_entries = self.log().as_ref().map_or(0, |log| log.file.length());
         let size = |name: &str| std::fs::metadata(self.directory.join(name)).map_or(0, |file| file.len());
         Status {
-            cluster: self.cluster.clone(),
+            cluster: self.cluster().unwrap_or_default().to_owned(),
             node: metrics.id,
-            role: metrics.state.into(),
+            role: if is_waiting { Role::Waiting } else { metrics.state.into() },
             leader: metrics.current_leader,
             term: metrics.current_term,
             voters: metrics.membership_config.voter_ids().collect(),
@@ -217,31 +277,52 @@ impl Node {
             applied: self.meta.state.applied_index(),
             unsynced: self.meta.state.unsynced(),
             snapshot: metrics.snapshot.map(|id| id.index),
-            log_entries: self.log.length(),
+            log_entries,
             log_bytes: size(LOG_FILE),
             state_bytes: size(STATE_FILE),
         }
     }
 
-    /// Stops: everything applied becomes durable, and the files are closed when this returns.
+    /// Closes the files as they are, without handing anything over: what a crash leaves, for tests that cut the power before.
+    #[cfg(any(test, feature = "test-util"))]
+    pub async fn crash(&self) {
+        // That nothing can be written is what it says.
+        let _ = self.close().await;
+    }
+
+    fn log(&self) -> std::sync::MutexGuard<'_, Option<OpenLog>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops: the leadership is handed over, everything applied becomes durable, and the files are closed when this returns.
+    /// A second call does nothing.
     ///
     /// # Errors
     /// Where something could not be written. The files are closed all the same, and nothing that was acknowledged is lost:
     /// the log holds it.
-    pub async fn shutdown(self) -> io::Result<()> {
+    pub async fn shutdown(&self) -> io::Result<()> {
+        self.membership.hand_over().await;
+        self.close().await
+    }
+
+    /// Ends without a word to the others.
+    pub(crate) async fn close(&self) -> io::Result<()> {
+        let Some(OpenLog { file, closed: log_closed, writer, _lock }) = self.log().take() else {
+            return Ok(());
+        };
         self.stop.token().cancel();
         self.jobs.close();
         self.jobs.wait().await;
         if let Err(error) = self.meta.group.shutdown().await {
             tracing::warn!(%error, "raft did not stop cleanly");
         }
-        let flushed = self.writer.flush().await;
+        let flushed = writer.flush().await;
         let state = Arc::clone(&self.meta.state);
-        let synced = offload(move || state.checkpoint()).await.map_err(io::Error::other);
+        let synced = blocking(move || state.checkpoint()).await;
         let state_closed = self.meta.state.close();
-        drop((self.writer, self.log));
+        drop((writer, file));
         let closed = async {
-            self.log_closed.wait().await;
+            log_closed.wait().await;
             if let Some(closed) = state_closed {
                 closed.wait().await;
             }
@@ -249,30 +330,12 @@ impl Node {
         if tokio::time::timeout(CLOSE_PATIENCE, closed).await.is_err() {
             tracing::warn!("somebody still reads the metadata; its files stay open");
         }
-        flushed.and(synced?)
+        flushed.and(synced)
     }
 }
 
 fn raft_error(error: impl std::fmt::Display) -> StartError {
     StartError::Raft(error.to_string())
-}
-
-/// Founds the group of one, or stands for election where this member is its group's only voter: there is nobody whose
-/// silence would have to be waited for.
-async fn found_or_stand(group: &Group, config: &Config) -> Result<(), StartError> {
-    if !group.is_initialized().await.map_err(raft_error)? {
-        if config.formation == Formation::Alone {
-            let me = (config.node_id, BasicNode::new(&config.address));
-            group.initialize(std::collections::BTreeMap::from([me])).await.map_err(raft_error)?;
-        } else {
-            return Ok(());
-        }
-    }
-    let is_only_voter = group.voter_ids().eq([config.node_id]);
-    if is_only_voter {
-        group.trigger().elect(false).await.map_err(raft_error)?;
-    }
-    Ok(())
 }
 
 fn raft_config(config: &Config) -> openraft::Config {

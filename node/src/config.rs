@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use roadstead_proto::clock::{Clock, SystemClock};
 use roadstead_proto::domain::lease::SESSION_TTL;
+use roadstead_proto::rpc::Dialer;
 
 use crate::store::medium::{Medium, PlainFiles};
 
@@ -45,11 +46,8 @@ impl Config {
 pub enum Formation {
     /// Founds a group with itself as the only member.
     Alone,
-    /// Waits until a member of the group adds it.
-    Join {
-        /// The name of the group, as its first member's [`crate::Node::cluster`] says it.
-        cluster: String,
-    },
+    /// Waits until it is told to found one, or a member of a group adds it.
+    Wait,
 }
 
 /// Pace of raft.
@@ -63,6 +61,10 @@ pub struct Timing {
     pub election_max: Duration,
     /// How long a call waits for a quorum.
     pub patience: Duration,
+    /// How long a leader that is about to go waits for another one.
+    pub hand_over: Duration,
+    /// How often a member that hears of no leader asks whether it still is a member.
+    pub greet: Duration,
     /// How often the leader looks for silent sessions.
     pub session_check: Duration,
     /// How often what was applied is made durable, where not enough happened to make it so earlier.
@@ -78,6 +80,9 @@ impl Default for Timing {
             election_max: Duration::from_millis(3000),
             // Outlives one election, so that a call made during one mostly succeeds.
             patience: Duration::from_secs(5),
+            // The other one has the log already: what is left is one round of votes.
+            hand_over: Duration::from_secs(2),
+            greet: Duration::from_secs(2),
             session_check: SESSION_TTL / 6,
             checkpoint: Duration::from_secs(5),
         }
@@ -108,10 +113,12 @@ pub struct Components {
     pub clock: Arc<dyn Clock>,
     /// Reaches the database files.
     pub medium: Arc<dyn Medium>,
+    /// Reaches the other members.
+    pub dialer: Dialer,
 }
 
 impl Default for Components {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), medium: Arc::new(PlainFiles) }
+        Self { clock: Arc::new(SystemClock), medium: Arc::new(PlainFiles), dialer: Dialer::new(None) }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, Formation};
+use crate::config::Config;
 use crate::error::StartError;
 use crate::raft::log::LogFile;
 use crate::raft::snapshot::Snapshots;
@@ -49,7 +49,7 @@ impl Directory {
             // The marker is written last. Without it there is a new directory, or one that was never finished; a log
             // with something in it belongs to neither.
             None if log.is_pristine() => {
-                let marker = new_marker(config).map_err(storage_error)?;
+                let marker = Marker { cluster: String::new(), node: config.node_id };
                 marker::write(path, &marker).map_err(storage_error)?;
                 marker
             }
@@ -87,25 +87,8 @@ fn check_marker(path: &Path, marker: &Marker, config: &Config) -> Result<(), Sta
     if marker.node != config.node_id {
         return Err(StartError::OtherNode { directory, found: marker.node, expected: config.node_id });
     }
-    if let Formation::Join { cluster } = &config.formation
-        && *cluster != marker.cluster
-    {
-        return Err(StartError::OtherCluster { directory, found: marker.cluster.clone(), expected: cluster.clone() });
-    }
     if !path.join(LOG_FILE).exists() {
         return Err(StartError::Incomplete { directory, what: "its raft log is gone" });
     }
     Ok(())
-}
-
-fn new_marker(config: &Config) -> io::Result<Marker> {
-    let cluster = match &config.formation {
-        Formation::Join { cluster } => cluster.clone(),
-        Formation::Alone => {
-            let mut name = [0; 16];
-            getrandom::fill(&mut name).map_err(|error| io::Error::other(error.to_string()))?;
-            format!("{:032x}", u128::from_be_bytes(name))
-        }
-    };
-    Ok(Marker { cluster, node: config.node_id })
 }

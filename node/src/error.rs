@@ -22,16 +22,6 @@ pub enum StartError {
         /// Who was to start.
         expected: u64,
     },
-    /// The directory belongs to another group.
-    #[error("the data directory {} belongs to cluster {found}, not to cluster {expected}", directory.display())]
-    OtherCluster {
-        /// The directory.
-        directory: PathBuf,
-        /// Whose it is.
-        found: String,
-        /// Which group was to be joined.
-        expected: String,
-    },
     /// A part of the directory is gone. A member that forgot its log or its vote could lose what the group promised.
     #[error("the data directory {} is incomplete: {what}", directory.display())]
     Incomplete {

@@ -4,18 +4,23 @@
 //!
 //! | file | level | what it holds |
 //! |---|---|---|
-//! | `grpc` | 6 | [`grpc::serve`]: what a member serves to gateways |
+//! | `grpc` | 6 | [`grpc::serve`]: the member's services over a network |
 //! | `app` | 5 | [`Node`]: one member put together, started, stopped |
+//! | `membership` | 5 | changes of the group: founding, adding, removing, handing over |
+//! | `survey` | 5 | the status of the whole group |
 //! | `directory` | 4 | a member's directory: whose it is, and everything in it, open |
 //! | `local` | 3 | [`LocalMeta`]: `MetaStore` and `Leases` on this member |
 //! | `sessions` | 3 | the leader's memory of keep-alives |
+//! | `group_name` | 3 | which group a member belongs to |
 //! | `raft` | 2 | openraft's types, log, state machine, snapshots, network, and the encoding of what they keep |
 //! | `watch` | 1 | applied changes as streams |
 //! | `store` | 1 | files, tables, transactions, checkpoints |
+//! | `blocking` | 1 | file operations off the async threads |
+//! | `ending` | 0 | why a member cannot go on though its raft could |
 //! | `config`, `error`, `status` | 0 | what a member is told, and what it says |
 //! | `testing` | T | power cuts, clusters in one process, openraft's own suite (`test-util`) |
 //!
-//! A file uses its own folder and lower levels. openraft stays in `raft`, `local` and `app`, redb in `store` and `raft`;
+//! A file uses its own folder and lower levels. openraft stays in `raft`, `local`, `membership`, `survey`, `grpc::raft` and `app`, redb in `store` and `raft`;
 //! only [`Medium`] shows redb to the outside, since it stands between redb and its files.
 //!
 //! # How a write travels
@@ -42,15 +47,20 @@
 //! purged, a checkpoint covers. The tests take the power away in the middle of all of this (`testing::power`).
 
 mod app;
+mod blocking;
 mod config;
 mod directory;
+mod ending;
 mod error;
+mod group_name;
 pub mod grpc;
 mod local;
+mod membership;
 mod raft;
 mod sessions;
 mod status;
 mod store;
+mod survey;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 mod watch;
@@ -59,5 +69,6 @@ pub use app::Node;
 pub use config::{Compaction, Components, Config, Formation, Timing};
 pub use error::{StartError, Stopped};
 pub use local::LocalMeta;
+pub use membership::{Membership, MembershipError, NewMember};
 pub use status::{Role, Status};
 pub use store::medium::{Medium, PlainFiles};

@@ -44,7 +44,7 @@ pub struct LocalMeta {
 
 impl LocalMeta {
     /// Reads one consistent state.
-    async fn read<T>(
+    pub(crate) async fn read<T>(
         &self,
         consistency: Consistency,
         query: impl FnOnce(&View) -> Result<T, RowsError>,
@@ -115,7 +115,7 @@ impl LocalMeta {
     }
 
     /// The term in which this member leads, if it does.
-    fn reign(&self) -> Option<u64> {
+    pub(crate) fn reign(&self) -> Option<u64> {
         self.group.as_leader().ok().map(|leader| leader.leader_id().term())
     }
 

@@ -79,7 +79,6 @@ impl Sessions {
         reign.fleet(open, now)
     }
 
-    #[expect(dead_code, reason = "the status of the cluster shows it")]
     /// What is known of the `open` sessions, while this member leads in `term`.
     pub(crate) fn fleet(&self, term: u64, open: Vec<(SessionId, Session)>, now: Timestamp) -> Fleet {
         current(&mut self.reign(), term, now).fleet(open, now)

@@ -3,7 +3,7 @@
 /// A member at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The group.
+    /// The group; empty where it waits to be in one.
     pub cluster: String,
     /// The member.
     pub node: u64,
@@ -36,6 +36,8 @@ pub struct Status {
 /// What a member is in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
+    /// In no group yet.
+    Waiting,
     /// Receives the log and has no vote.
     Learner,
     /// Follows a leader, or waits for one.

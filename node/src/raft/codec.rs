@@ -1,4 +1,4 @@
-//! Raft's values to and from protobuf: the form on disk, and later on the wire.
+//! Raft's values to and from protobuf: the form on disk, and inside the messages of [`wire`](super::wire).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -30,7 +30,7 @@ pub(crate) trait Stored: Sized {
     }
 }
 
-fn missing(what: &str) -> io::Error {
+pub(super) fn missing(what: &str) -> io::Error {
     damaged(format!("{what} is missing"))
 }
 

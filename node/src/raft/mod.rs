@@ -8,12 +8,14 @@
 //! | [`machine`] | committed entries into rows, answers and changes |
 //! | [`snapshot`] | the snapshot file: written from one read transaction, verified, loaded |
 //! | [`network`] | outgoing RPCs |
+//! | [`wire`] | what members tell each other, to and from protobuf |
 
 pub(crate) mod codec;
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod snapshot;
+pub(crate) mod wire;
 pub(crate) mod writer;
 
 use std::fmt;

@@ -52,10 +52,6 @@ impl Snapshots {
     }
 
     /// A file to receive a snapshot into.
-    #[cfg_attr(
-        not(any(test, feature = "test-util")),
-        expect(dead_code, reason = "snapshots are received only over a transport")
-    )]
     pub(crate) fn receive(&self) -> io::Result<Incoming> {
         Ok(Incoming { part: self.new_part()? })
     }
@@ -71,14 +67,10 @@ impl Snapshots {
     pub(crate) fn build(&self, view: &View, before_offer: impl FnOnce() -> io::Result<()>) -> io::Result<Snapshot> {
         let head = view.head()?;
         let part = self.new_part()?;
-        let mut writer = RecordWriter::new(&part.file);
-        writer.write(pb::snapshot_record::Record::Header(pb::SnapshotHeader {
-            format: SNAPSHOT_FORMAT,
-            last_applied: head.applied,
-            membership: head.membership.clone(),
-        }))?;
+        let mut writer = RecordWriter::new(BufWriter::with_capacity(1 << 20, &part.file));
+        writer.write(header_record(&head))?;
         view.for_each(|key, value| writer.write(row_record(key, value)))?;
-        writer.finish()?;
+        writer.finish()?.flush()?;
         part.file.sync_all()?;
         before_offer()?;
         self.offer(part, meta_of(&head)?)?;
@@ -141,10 +133,6 @@ pub(crate) struct Incoming {
     part: SnapshotFile,
 }
 
-#[cfg_attr(
-    not(any(test, feature = "test-util")),
-    expect(dead_code, reason = "snapshots are received only over a transport")
-)]
 impl Incoming {
     /// Appends what arrived.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -158,6 +146,14 @@ impl Incoming {
         while reader.next_row()?.is_some() {}
         Ok(self.part)
     }
+}
+
+fn header_record(head: &Head) -> pb::snapshot_record::Record {
+    pb::snapshot_record::Record::Header(pb::SnapshotHeader {
+        format: SNAPSHOT_FORMAT,
+        last_applied: head.applied,
+        membership: head.membership.clone(),
+    })
 }
 
 fn row_record(key: &[u8], value: &[u8]) -> pb::snapshot_record::Record {
@@ -174,15 +170,15 @@ fn meta_of(head: &Head) -> io::Result<SnapshotMeta> {
 }
 
 /// Writes records, counting and hashing them.
-struct RecordWriter<'a> {
-    out: BufWriter<&'a File>,
+struct RecordWriter<W> {
+    out: W,
     hash: Sha256,
     rows: u64,
 }
 
-impl<'a> RecordWriter<'a> {
-    fn new(file: &'a File) -> Self {
-        Self { out: BufWriter::with_capacity(1 << 20, file), hash: Sha256::new(), rows: 0 }
+impl<W: Write> RecordWriter<W> {
+    fn new(out: W) -> Self {
+        Self { out, hash: Sha256::new(), rows: 0 }
     }
 
     fn write(&mut self, record: pb::snapshot_record::Record) -> io::Result<()> {
@@ -192,11 +188,56 @@ impl<'a> RecordWriter<'a> {
         self.out.write_all(&bytes)
     }
 
-    fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<W> {
+        self.write_trailer()?;
+        Ok(self.out)
+    }
+
+    fn write_trailer(&mut self) -> io::Result<()> {
         let sha256 = self.hash.clone().finalize().to_vec();
         let trailer = pb::SnapshotTrailer { rows: self.rows, sha256 };
-        self.write(pb::snapshot_record::Record::Trailer(trailer))?;
-        self.out.flush()
+        self.write(pb::snapshot_record::Record::Trailer(trailer))
+    }
+}
+
+/// The snapshot of a view, piece by piece: each is made when it is asked for, and nothing is written.
+pub(crate) struct Export {
+    view: View,
+    writer: RecordWriter<Vec<u8>>,
+    /// The last row that was taken.
+    last: Option<Vec<u8>>,
+    is_over: bool,
+}
+
+impl Export {
+    /// About so many bytes make a piece.
+    const PIECE: usize = 256 << 10;
+
+    pub(crate) fn new(view: View) -> io::Result<Box<Self>> {
+        let mut writer = RecordWriter::new(Vec::new());
+        writer.write(header_record(&view.head()?))?;
+        Ok(Box::new(Self { view, writer, last: None, is_over: false }))
+    }
+
+    /// The next piece; `None` after the last.
+    pub(crate) fn next_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let (writer, last) = (&mut self.writer, &mut self.last);
+        let is_whole = self.view.for_each_after(last.clone().as_deref(), |key, value| {
+            writer.write(row_record(key, value))?;
+            let goes_on = writer.out.len() < Self::PIECE;
+            if !goes_on {
+                *last = Some(key.to_vec());
+            }
+            Ok(goes_on)
+        })?;
+        if is_whole {
+            self.writer.write_trailer()?;
+            self.is_over = true;
+        }
+        Ok(Some(std::mem::take(&mut self.writer.out)))
     }
 }
 

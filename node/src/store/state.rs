@@ -8,6 +8,7 @@
 //! crash independent of the size of the file; without it redb walks all of it, three times.
 
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -197,11 +198,23 @@ impl View {
 
     /// Every row with its whole key, in order.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<()> {
-        for row in self.rows.0.iter().map_err(failed)? {
+        self.for_each_after(None, |key, value| visit(key, value).map(|()| true)).map(drop)
+    }
+
+    /// The same from after `after` on, for as long as `visit` wants more; whether that was all of it.
+    pub(crate) fn for_each_after(
+        &self,
+        after: Option<&[u8]>,
+        mut visit: impl FnMut(&[u8], &[u8]) -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for row in self.rows.0.range::<&[u8]>((start, Bound::Unbounded)).map_err(failed)? {
             let (key, value) = row.map_err(failed)?;
-            visit(key.value(), value.value())?;
+            if !visit(key.value(), value.value())? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

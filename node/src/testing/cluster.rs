@@ -20,6 +20,7 @@ use roadstead_proto::offload::offload;
 
 use super::power::Power;
 use crate::raft::codec::Stored;
+use crate::raft::network::MembershipWatch;
 use crate::raft::snapshot::{SnapshotFile, Snapshots};
 use crate::raft::{Entry, Group, Snapshot, Types, Vote};
 use crate::{Compaction, Components, Config, Formation, Node, Timing};
@@ -66,7 +67,7 @@ impl Cluster {
         let mut cluster = Self { root: root.to_owned(), name: String::new(), wire, members, clock, timing, compaction };
         cluster.start_member(1).await;
         cluster.node(1).ready().await.expect("member 1 founds the group");
-        cluster.name = cluster.node(1).cluster().to_owned();
+        cluster.name = cluster.node(1).cluster().expect("it has a name").to_owned();
         for id in 2..=size {
             cluster.start_member(id).await;
             cluster.add_learner(1, id).await;
@@ -82,7 +83,7 @@ impl Cluster {
     pub async fn start_member(&mut self, id: u64) {
         let formation = match id {
             1 => Formation::Alone,
-            _ => Formation::Join { cluster: self.name.clone() },
+            _ => Formation::Wait,
         };
         let power = Power::on(id);
         let config = Config {
@@ -93,9 +94,14 @@ impl Cluster {
             timing: self.timing.clone(),
             compaction: self.compaction.clone(),
         };
-        let components = Components { clock: Arc::clone(&self.clock), medium: Arc::new(power.clone()) };
+        let medium = Arc::new(power.clone());
+        let components = Components { clock: Arc::clone(&self.clock), medium, ..Components::default() };
         let network = Network { from: id, wire: Arc::clone(&self.wire) };
-        let node = Node::start_with(config, components, network).await.expect("the member starts");
+        let connect = |_| -> (Network, Box<dyn FnOnce(MembershipWatch) + Send>) { (network, Box::new(drop)) };
+        let node = Node::start_with(config, components, connect).await.expect("the member starts");
+        if !self.name.is_empty() {
+            node.membership().join(self.name.clone()).await.expect("the name of the group");
+        }
         let peer = Peer { group: node.meta().group.clone(), snapshots: Arc::clone(&node.snapshots) };
         self.wire.state().peers.insert(id, peer);
         self.members.insert(id, Member { node: Arc::new(node), power });
@@ -111,7 +117,7 @@ impl Cluster {
         self.root.join(id.to_string())
     }
 
-    /// A running member. Whoever keeps it longer holds up its stop.
+    /// A running member.
     pub fn node(&self, id: u64) -> &Arc<Node> {
         &self.members[&id].node
     }
@@ -173,8 +179,7 @@ impl Cluster {
     /// Stops a member in an orderly way.
     pub async fn stop(&mut self, id: u64) {
         self.wire.state().peers.remove(&id);
-        let node = self.members.remove(&id).expect("a running member").node;
-        Arc::into_inner(node).expect("nobody else keeps it").shutdown().await.expect("an orderly stop");
+        self.members.remove(&id).expect("a running member").node.shutdown().await.expect("an orderly stop");
     }
 
     /// Takes the power from a member.
@@ -182,8 +187,7 @@ impl Cluster {
         self.wire.state().peers.remove(&id);
         let member = self.members.remove(&id).expect("a running member");
         member.power.cut();
-        // Only to close the files: nothing reaches the disk any more, and that is what it says.
-        let _ = Arc::into_inner(member.node).expect("nobody else keeps it").shutdown().await;
+        member.node.crash().await;
     }
 }
 

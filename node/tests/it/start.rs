@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use roadstead_node::{Components, Config, Formation, Node, StartError};
+use roadstead_node::{Components, Config, Node, StartError};
 
 use crate::world::World;
 
@@ -22,14 +22,11 @@ async fn a_directory_in_use_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_of_another_member_or_group_is_refused() {
+async fn a_directory_of_another_member_is_refused() {
     let mut world = World::start().await;
     world.stop().await;
     let error = refusal(Config { node_id: 2, ..world.config.clone() }).await;
     assert!(matches!(error, StartError::OtherNode { found: 1, expected: 2, .. }), "{error}");
-    let formation = Formation::Join { cluster: "another".into() };
-    let error = refusal(Config { formation, ..world.config.clone() }).await;
-    assert!(matches!(error, StartError::OtherCluster { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,11 +59,11 @@ async fn an_interrupted_first_start_is_taken_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_name_of_the_group_stays() {
     let mut world = World::start().await;
-    let name = world.node().cluster().to_owned();
+    let name = world.node().cluster().expect("a name").to_owned();
     assert_eq!(name.len(), 32, "{name}");
     world.restart().await;
-    assert_eq!(world.node().cluster(), name);
-    assert_ne!(World::start().await.node().cluster(), name);
+    assert_eq!(world.node().cluster(), Some(name.as_str()));
+    assert_ne!(World::start().await.node().cluster(), Some(name.as_str()));
 }
 
 #[cfg(unix)]

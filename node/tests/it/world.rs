@@ -41,7 +41,8 @@ impl World {
     /// Starts on the same directory, with power of this seed.
     pub(crate) async fn start_again(&mut self, seed: u64) {
         self.power = Power::on(seed);
-        let components = Components { clock: Arc::clone(&self.clock), medium: Arc::new(self.power.clone()) };
+        let medium = Arc::new(self.power.clone());
+        let components = Components { clock: Arc::clone(&self.clock), medium, ..Components::default() };
         let node = Node::start(self.config.clone(), components).await.expect("the member starts");
         node.ready().await.expect("the member is ready");
         self.node = Some(node);
@@ -71,8 +72,7 @@ impl World {
     /// Takes the power away. What the disk has then is all there is.
     pub(crate) async fn crash(&mut self) {
         self.power.cut();
-        // Only to close the files; that nothing can be written is what it reports.
-        let _ = self.node.take().expect("the member runs").shutdown().await;
+        self.node.take().expect("the member runs").crash().await;
     }
 }
 

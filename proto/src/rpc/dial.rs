@@ -62,6 +62,13 @@ impl Dialer {
         Self { identity: None, connect: Some(connect), channels: Arc::default() }
     }
 
+    /// The same, but through `connect`.
+    #[must_use]
+    pub fn with_connect(mut self, connect: Arc<dyn Connect>) -> Self {
+        self.connect = Some(connect);
+        self
+    }
+
     /// The connection to whoever listens on `address` (`host:port`), who must prove to be `role`. Opened with the first
     /// call and opened anew where it broke, so that an error here is one of the address or the certificates.
     ///
