@@ -1,4 +1,4 @@
-//! The one way off the async threads: whatever may wait for a disk goes through here.
+//! File operations off the async threads.
 
 use std::io;
 

@@ -4,8 +4,8 @@
 //!
 //! | file | level | what it holds |
 //! |---|---|---|
+//! | `grpc` | 6 | [`grpc::serve`]: the member's services over a network |
 //! | `app` | 5 | [`Node`]: one member put together, started, stopped |
-//! | `grpc` | 6 | the member's services over a network |
 //! | `membership` | 5 | changes of the group: founding, adding, removing, handing over |
 //! | `survey` | 5 | the status of the whole group |
 //! | `directory` | 4 | a member's directory: whose it is, and everything in it, open |
@@ -15,7 +15,7 @@
 //! | `raft` | 2 | openraft's types, log, state machine, snapshots, network, and the encoding of what they keep |
 //! | `watch` | 1 | applied changes as streams |
 //! | `store` | 1 | files, tables, transactions, checkpoints |
-//! | `blocking` | 0 | the one way off the async threads |
+//! | `blocking` | 1 | file operations off the async threads |
 //! | `ending` | 0 | why a member cannot go on though its raft could |
 //! | `config`, `error`, `status` | 0 | what a member is told, and what it says |
 //! | `testing` | T | power cuts, clusters in one process, openraft's own suite (`test-util`) |

@@ -3,7 +3,7 @@
 //! | file | service | who may call it |
 //! |---|---|---|
 //! | [`meta`] | reads, proposals and watches | gateways, nodes, admins |
-//! | [`lease`] | signs of life, and waits for the end of a lease | the same |
+//! | [`lease`] | signs of life, and waits for the end of a lease | gateways, nodes, admins |
 //! | [`raft`] | between members | nodes |
 //! | [`admin`] | administration of the group | admins, and nodes that pass a call on |
 //! | [`export`] | – | the metadata as a file, for `admin` |
@@ -32,11 +32,11 @@ use tonic::transport::server::Connected;
 use crate::Node;
 use connection::Severable;
 
-/// How long calls under way may take to end when the server stops. Streams are told to end at once.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
-
 /// Who may use the metadata.
 const USERS: [Role; 3] = [Role::Gateway, Role::Node, Role::Admin];
+
+/// How long calls under way may take to end when the server stops. Streams are told to end at once.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What every service is made of.
 #[derive(Clone)]
@@ -63,14 +63,13 @@ where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let (closing, severed) = (CancellationToken::new(), CancellationToken::new());
-    let service = Service { node: Arc::clone(&node), guard: Guard::of(identity), closing: closing.clone() };
+    let guard = Guard::of(identity);
+    let meta = meta::service(node.meta(), guard, closing.clone());
+    let lease = lease::service(node.meta(), guard, closing.clone());
+    let service = Service { node: Arc::clone(&node), guard, closing: closing.clone() };
     let raft = RaftServer::new(service.clone()).max_decoding_message_size(limits::RPC_MESSAGE_MAX);
     let admin = AdminServer::new(service);
-    let router = listen::server(identity)?
-        .add_service(raft)
-        .add_service(admin)
-        .add_service(meta::service(node.meta(), Guard::of(identity), closing.clone()))
-        .add_service(lease::service(node.meta(), Guard::of(identity), closing.clone()));
+    let router = listen::server(identity)?.add_service(meta).add_service(lease).add_service(raft).add_service(admin);
     let incoming = {
         let severed = severed.clone();
         incoming.map(move |io| io.map(|io| Severable::new(io, severed.clone())))

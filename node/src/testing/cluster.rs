@@ -117,7 +117,7 @@ impl Cluster {
         self.root.join(id.to_string())
     }
 
-    /// A running member. Whoever keeps it longer holds up its stop.
+    /// A running member.
     pub fn node(&self, id: u64) -> &Arc<Node> {
         &self.members[&id].node
     }
@@ -179,8 +179,7 @@ impl Cluster {
     /// Stops a member in an orderly way.
     pub async fn stop(&mut self, id: u64) {
         self.wire.state().peers.remove(&id);
-        let node = self.members.remove(&id).expect("a running member").node;
-        Arc::into_inner(node).expect("nobody else keeps it").shutdown().await.expect("an orderly stop");
+        self.members.remove(&id).expect("a running member").node.shutdown().await.expect("an orderly stop");
     }
 
     /// Takes the power from a member.

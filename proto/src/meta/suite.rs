@@ -12,7 +12,7 @@ use super::{Consistency, Leases, MetaError, MetaStore, WatchEvent};
 use crate::domain::digest::Digest;
 use crate::domain::entry::{ContentKind, Descriptor, EntryRef, ObjectKey, TagKey, Touch};
 use crate::domain::epoch::{Epoch, Revision};
-use crate::domain::fleet::{RateReading, Registration, Report, SourceStanding};
+use crate::domain::fleet::{RateReading, Registration, Report, SourceStanding, Wait};
 use crate::domain::image::Reference;
 use crate::domain::lease::{
     AcquireRequest, Acquired, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId,
@@ -574,10 +574,11 @@ async fn standings_are_merged<S: MetaStore + Leases>(store: &S) {
     let first = prepared(store).await;
     let second = session(store, "gateway-2").await;
     let source = upstream(store, 1).await.source();
-    let standing = |remaining, age, retry_in| {
+    let standing = |remaining, age, wait: Option<Duration>| {
         let (window, age) = (Duration::from_secs(3600), Duration::from_secs(age));
-        let rate = RateReading { limit: Some(100), remaining, window, counted: None, age };
-        SourceStanding { source: source.clone(), rate: Some(rate), retry_in }
+        let rate = RateReading { limit: Some(100), remaining, window, age };
+        let manifests = wait.map(|left| Wait { left, status: 429 });
+        SourceStanding { source: source.clone(), counted: None, rate: Some(rate), blobs: None, manifests }
     };
     let wait = Duration::from_secs(600);
     let older = Report { standings: vec![standing(9, 60, Some(wait))], ..Report::default() };
@@ -587,7 +588,10 @@ async fn standings_are_merged<S: MetaStore + Leases>(store: &S) {
     let [known] = &fleet.standings[..] else { panic!("one source, and not {:?}", fleet.standings) };
     assert_eq!(known.source, source);
     assert_eq!(known.rate.as_ref().map(|rate| rate.remaining), Some(7), "the latest reading");
-    assert!(known.retry_in.is_some_and(|left| left <= wait && left > wait / 2), "the longest wait: {known:?}");
+    assert!(
+        known.manifests.is_some_and(|known| known.left <= wait && known.left > wait / 2),
+        "the longest wait: {known:?}"
+    );
 }
 
 async fn a_wait_ends_with_the_lease<S: MetaStore + Leases>(store: &S) {
