@@ -166,7 +166,7 @@ impl Gateway {
         let later = Arc::new(Later::default());
         let stagger = stagger(&config.gateway);
         let client = Arc::new(Client::new(exchange, Arc::clone(&clock), metrics.clone(), config.timeouts, stagger));
-        let health = Arc::new(Health::new(Arc::clone(&store), telemetry));
+        let health = Arc::new(Health::new(Arc::clone(&store), Arc::clone(&session), telemetry));
         let news = Arc::new(News {
             client: Arc::clone(&client),
             metrics: metrics.clone(),

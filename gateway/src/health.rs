@@ -9,24 +9,30 @@ use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use roadstead_proto::domain::limits;
 use roadstead_storage::blob::BlobStore;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::lease::Session;
 use crate::telemetry::Telemetry;
 
-/// What readiness depends on. Upstreams are not part of it: a cache is there for when they are down.
+/// What is said of this gateway's health.
+///
+/// It is ready until it drains. What it depends on is no part of that: without object storage, metadata or upstreams it still
+/// serves what it can, and where one of them is away all gateways would leave the load balancer at once. It is said in words.
 #[derive(Debug)]
 pub struct Health {
     draining: CancellationToken,
     store: Arc<dyn BlobStore>,
+    session: Arc<Session>,
     telemetry: Telemetry,
 }
 
 impl Health {
-    /// Ready as long as storage is, until [`Health::drain`].
-    pub fn new(store: Arc<dyn BlobStore>, telemetry: Telemetry) -> Self {
-        Self { draining: CancellationToken::new(), store, telemetry }
+    /// Ready until [`Health::drain`].
+    pub fn new(store: Arc<dyn BlobStore>, session: Arc<Session>, telemetry: Telemetry) -> Self {
+        Self { draining: CancellationToken::new(), store, session, telemetry }
     }
 
     /// From now on not ready: the load balancer should look elsewhere.
@@ -39,14 +45,23 @@ impl Health {
         &self.draining
     }
 
-    async fn ready(&self) -> Result<(), &'static str> {
-        if self.draining.is_cancelled() {
-            return Err("draining");
+    /// What it does without just now.
+    async fn lacks(&self) -> Vec<&'static str> {
+        let mut lacks = Vec::new();
+        match tokio::time::timeout(limits::HEALTH_PROBE_TIMEOUT, self.store.probe()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(error = &error as &dyn std::error::Error, "object storage is not usable");
+                lacks.push(
+                    "object storage is not usable (the log says why): cold pulls go straight through, and are not kept",
+                );
+            }
+            Err(_) => lacks.push("object storage does not answer: cold pulls go straight through, and are not kept"),
         }
-        self.store.probe().await.map_err(|error| {
-            warn!(error = &error as &dyn std::error::Error, "object storage is not usable");
-            "object storage is not usable; the log says why"
-        })
+        if self.session.is_away() {
+            lacks.push("the metadata takes no writes: pulls go on, and are recorded later");
+        }
+        lacks
     }
 }
 
@@ -62,10 +77,11 @@ async fn livez() -> Response {
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
-    match health.ready().await {
-        Ok(()) => text(StatusCode::OK, "ready\n"),
-        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+    if health.draining.is_cancelled() {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "not ready: draining\n");
     }
+    let lacks = health.lacks().await;
+    text(StatusCode::OK, lacks.iter().fold("ready\n".to_owned(), |said, lack| format!("{said}{lack}\n")))
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {

@@ -9,9 +9,10 @@ use roadstead_loadtest::registry::{Effect, Fault, Kind};
 use roadstead_proto::clock::Clock as _;
 use roadstead_proto::domain::entry::EntryRef;
 use roadstead_proto::domain::image::Reference;
-use roadstead_proto::domain::registry::{RegionId, UpstreamId};
+use roadstead_proto::domain::principal::{Role, TokenHash};
+use roadstead_proto::domain::registry::{GroupId, RegionId, UpstreamId};
 use roadstead_proto::meta::{Consistency, MetaStore as _};
-use roadstead_proto::state::command::Command;
+use roadstead_proto::state::command::{Command, PutToken};
 use roadstead_proto::state::read::ContentQuery;
 
 use crate::world::{Second, World, blob, eventually, manifest, read};
@@ -146,4 +147,46 @@ async fn what_waits_to_be_recorded_is_dropped_where_it_was_purged_meanwhile() {
     world.settle(marker).await;
     eventually("the object is discarded", async || world.files().iter().all(|file| !file.contains(&digest[7..]))).await;
     assert!(!world.is_recorded(digest).await);
+}
+
+#[tokio::test]
+async fn a_gateway_without_metadata_stays_in_the_load_balancer_and_says_so() {
+    let world = World::start().await;
+    let probe =
+        async || String::from_utf8(world.get_url(&format!("{}/readyz", world.base())).await.body.to_vec()).unwrap();
+    assert_eq!(probe().await, "ready\n");
+    world.meta.set_outage(true);
+    eventually("it is said", async || probe().await.contains("the metadata takes no writes")).await;
+    assert_eq!(world.get_url(&format!("{}/readyz", world.base())).await.status.as_u16(), 200);
+    world.meta.set_outage(false);
+    eventually("it is over", async || probe().await == "ready\n").await;
+}
+
+#[tokio::test]
+async fn tokens_are_honoured_for_an_hour_without_metadata() {
+    let world = World::closed().await;
+    world.meta.propose(token("rst_ci")).await.unwrap();
+    let headers = [("authorization", "Bearer rst_ci")];
+    let status = async || {
+        let answer = world.request(Method::GET, &manifest("a", "x"), &headers).await;
+        (answer.status.as_u16(), answer.message())
+    };
+    eventually("the token is known", async || status().await.0 == 404).await;
+    world.meta.set_outage(true);
+    world.clock.advance(Duration::from_secs(3500));
+    assert_eq!(status().await.0, 404, "the image is not there, and the token is good");
+    world.clock.advance(Duration::from_secs(200));
+    let (code, message) = status().await;
+    assert_eq!(code, 503, "{message}");
+    assert!(message.contains("cut off from the metadata nodes"), "{message}");
+}
+
+fn token(text: &str) -> Command {
+    Command::PutToken(PutToken {
+        name: "ci".into(),
+        hash: TokenHash::of(text),
+        group: GroupId(1),
+        role: Role::Reader,
+        expires_at: None,
+    })
 }

@@ -307,3 +307,5 @@ pub const LATER_MAX: usize = 20_000;
 pub const LATER_EVERY: Duration = Duration::from_secs(5);
 /// How long tokens are honoured by a gateway that hears nothing from the metadata: it would not hear of a revocation either.
 pub const MAX_DISCONNECTED_AUTH: Duration = Duration::from_secs(3600);
+/// How long `/readyz` waits for object storage: load balancers give up after a few seconds.
+pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
