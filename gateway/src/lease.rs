@@ -77,11 +77,19 @@ impl Session {
         &self.registration.region
     }
 
+    /// The session, or a new one. Whoever waited here for another's attempt does not make one more of its own.
     async fn current(&self) -> Result<SessionId, MetaError> {
         let mut current = self.current.lock().await;
         if let Some(session) = *current {
             return Ok(session);
         }
+        if self.is_away() {
+            return Err(MetaError::Unavailable("the metadata is away".to_owned()));
+        }
+        self.open(&mut current).await
+    }
+
+    async fn open(&self, current: &mut Option<SessionId>) -> Result<SessionId, MetaError> {
         let session = self.leases.open_session(&self.registration).await?;
         debug!(session = session.0, "session opened");
         *current = Some(session);
@@ -97,7 +105,13 @@ impl Session {
 
     /// One sign of life, and what comes back.
     async fn exchange(&self, news: &News) -> Result<(), MetaError> {
-        let session = self.current().await?;
+        let session = {
+            let mut current = self.current.lock().await;
+            match *current {
+                Some(session) => session,
+                None => self.open(&mut current).await?,
+            }
+        };
         let (report, at) = news.report();
         match self.leases.keep_alive(session, &report).await {
             Ok(fleet) => {

@@ -187,6 +187,8 @@ impl Prefetcher {
                 self.avoid(Trouble::Keeping, limits::PREFETCH_STORE_PAUSE);
                 "not_stored"
             }
+            // Whoever leads it keeps it for all.
+            Phase::Failed(FillFailure::Elsewhere) => "elsewhere",
             Phase::Failed(failure) => {
                 debug!(digest = %blob.digest, upstream = %view.upstream.id, %failure, "a prefetch failed");
                 if matches!(failure, FillFailure::Spool(_)) {
