@@ -1,5 +1,6 @@
 //! Puts a gateway together from its components; owns its listeners, its jobs and the order in which it ends.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use futures::future::BoxFuture;
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::fleet::Registration;
 use roadstead_proto::domain::limits;
+use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::meta::{Leases, MetaError, MetaStore};
 use roadstead_proto::rpc::{Dialer, Guard, Identity, listen};
 use roadstead_proto::wire::pb::peer::v1::peer_server::PeerServer;
@@ -32,6 +34,7 @@ use crate::fetch::blobs::Blobs;
 use crate::fetch::later::Later;
 use crate::fetch::peer::serve::PeerService;
 use crate::fetch::prefetch::{Prefetcher, Waiting};
+use crate::fetch::region::Regions;
 use crate::fetch::spool::SpoolSpace;
 use crate::fleet::{News, stagger};
 use crate::health::{self, Health};
@@ -56,6 +59,8 @@ pub struct Components {
     pub leases: Arc<dyn Leases>,
     /// Bytes.
     pub store: Arc<dyn BlobStore>,
+    /// The stores of the other regions, as far as this gateway may read them.
+    pub regions: HashMap<RegionId, Arc<dyn BlobStore>>,
     /// The way to upstreams.
     pub exchange: Arc<dyn HttpExchange>,
     /// The time.
@@ -151,7 +156,8 @@ impl Gateway {
     pub async fn start(config: Config, components: Components) -> Result<Self, StartError> {
         std::fs::create_dir_all(&config.spool_dir)
             .map_err(|source| StartError::Spool { path: config.spool_dir.clone(), source })?;
-        let Components { meta, leases, store, exchange, clock, keyring, telemetry, dialer, identity } = components;
+        let Components { meta, leases, store, regions, exchange, clock, keyring, telemetry, dialer, identity } =
+            components;
         let metrics = Metrics::new(&telemetry.meter());
         let snapshots = Arc::new(Snapshots::load(Arc::clone(&meta), Arc::new(keyring), Arc::clone(&clock)).await?);
         let catalog = Arc::new(Catalog::new(Arc::clone(&meta), config.region.clone()));
@@ -176,6 +182,7 @@ impl Gateway {
         let tools = Tools {
             client,
             store: Arc::clone(&store),
+            regions: Arc::new(Regions::new(regions, metrics.clone())),
             catalog: Arc::clone(&catalog),
             session: Arc::clone(&session),
             timeouts: config.timeouts,

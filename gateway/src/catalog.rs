@@ -57,6 +57,15 @@ pub struct KnownTag {
     pub routing: Revision,
 }
 
+/// Content of which there are copies in other regions, and none in this one.
+#[derive(Debug, Clone, Default)]
+pub struct Elsewhere {
+    /// The upstreams with the right to it.
+    pub entitled: Vec<(Arc<UpstreamView>, Right)>,
+    /// Where it lies.
+    pub copies: Vec<(RegionId, BlobLocation)>,
+}
+
 /// What the metadata says of a digest for a registry.
 #[derive(Debug, Default)]
 pub struct LookedUp {
@@ -70,6 +79,8 @@ pub struct LookedUp {
     pub stored_size: Option<u64>,
     /// The recorded object, where it is known to be missing or damaged: it is not among `known`.
     pub damaged: Option<FencingToken>,
+    /// What may be copied from other regions.
+    pub elsewhere: Elsewhere,
     /// The revision of this view.
     pub revision: Revision,
 }
@@ -225,8 +236,11 @@ impl Catalog {
         let mut looked_up = LookedUp { revision: found.revision, damaged, stored_size, ..LookedUp::default() };
         for at in found.upstreams {
             let Some(view) = views.iter().find(|view| view.upstream.id == at.upstream) else { continue };
-            if let (Some(right), Some(location)) = (at.right, found.location)
-                && right.upstream_epoch == view.upstream.epoch
+            let right = at.right.filter(|right| right.upstream_epoch == view.upstream.epoch);
+            if let (Some(right), false) = (&right, found.elsewhere.is_empty()) {
+                looked_up.elsewhere.entitled.push((Arc::clone(view), right.clone()));
+            }
+            if let (Some(right), Some(location)) = (right, found.location)
                 && damaged.is_none()
             {
                 let known = Known { right, location: Some(location) };
@@ -239,6 +253,7 @@ impl Catalog {
                 looked_up.named.push((Arc::clone(view), descriptor));
             }
         }
+        looked_up.elsewhere.copies = found.elsewhere;
         Ok(looked_up)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter};
-use roadstead_proto::domain::registry::UpstreamId;
+use roadstead_proto::domain::registry::{RegionId, UpstreamId};
 
 use crate::load::{Load, Running};
 
@@ -34,6 +34,8 @@ pub struct Metrics {
     breaker: Gauge<u64>,
     left_alone: Counter<u64>,
     unrecorded: UpDownCounter<i64>,
+    region_copies: Counter<u64>,
+    region_bytes: Counter<u64>,
     fleet_gateways: Gauge<u64>,
     fleet_present: Gauge<u64>,
     load: Load,
@@ -140,6 +142,11 @@ impl Metrics {
                 "roadstead_upstream_breaker",
                 "Whether an upstream is left alone after faults: 0 no, 1 one request finds out, 2 yes",
             ),
+            region_copies: counter(
+                "roadstead_region_copies",
+                "Copies that were asked of other regions, by region and what became of it",
+            ),
+            region_bytes: counter("roadstead_region_bytes", "Bytes received from other regions, by region"),
             fleet_gateways: gauge("roadstead_fleet_gateways", "Gateways with an open session, as last heard"),
             fleet_present: gauge(
                 "roadstead_fleet_present",
@@ -254,6 +261,17 @@ impl Metrics {
             KeyValue::new("reason", reason),
         ];
         self.left_alone.add(1, &labels);
+    }
+
+    /// A copy was asked of another region.
+    pub fn copied(&self, region: &RegionId, outcome: &'static str) {
+        let region = KeyValue::new("region", region.as_str().to_owned());
+        self.region_copies.add(1, &[region, KeyValue::new("outcome", outcome)]);
+    }
+
+    /// Bytes of it came.
+    pub fn copied_bytes(&self, region: &RegionId, bytes: u64) {
+        self.region_bytes.add(bytes, &[KeyValue::new("region", region.as_str().to_owned())]);
     }
 
     /// What runs now.

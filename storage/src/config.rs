@@ -14,7 +14,7 @@ const READER_MEMORY_DEFAULT: u64 = 128 * 1024 * 1024;
 /// With less, not even one chunk could be loaded, held and handed out.
 const READER_MEMORY_MIN: u64 = 4 * CHUNK_BYTES;
 /// Memory for checksums that is never gone without. Speaks for 32 GiB.
-const CHECKSUM_MEMORY_MIN: u64 = 1024 * 1024;
+pub(crate) const CHECKSUM_MEMORY_MIN: u64 = 1024 * 1024;
 /// Memory for parts on their way to the store: eight cloud uploads at once, or dozens of local ones.
 const UPLOAD_MEMORY_DEFAULT: u64 = 64 * 1024 * 1024;
 

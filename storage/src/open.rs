@@ -7,6 +7,8 @@
 //!       metered "object" what really reaches the store: the difference is what memory saved
 //!         object         parts, checksums, commit; blocks are checked as they leave it
 //! ```
+//!
+//! Another region's bucket is read through `metered "region"` over `object` alone.
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::blob::BlobStore;
 use crate::cloud::capabilities::{self, Capabilities, Unusable};
 use crate::cloud::client::{self, ClientError};
 use crate::cloud::upload_log::FileLog;
-use crate::config::{Backend, Cloud, Config, ConfigError};
+use crate::config::{Backend, CHECKSUM_MEMORY_MIN, Cloud, Config, ConfigError};
 use crate::metered::MeteredStore;
 use crate::metrics::{observe_capabilities, observe_checksums};
 use crate::object::{self, ObjectTier};
@@ -95,6 +97,19 @@ pub async fn open(config: &Config, meter: &Meter) -> Result<Opened, OpenError> {
             Ok(Opened { store: stack(objects, config, meter), capabilities: Some(capabilities) })
         }
     }
+}
+
+/// Another region's bucket, to be read. Nothing is asked of it now, so that a start does not need it; credentials that may read
+/// suffice. There is no memory above it: what is read becomes this region's own copy, and is kept in memory from there.
+pub fn open_for_reading(cloud: &Cloud, meter: &Meter) -> Result<Arc<dyn BlobStore>, OpenError> {
+    let client = client::connect(cloud)
+        .map_err(|error| OpenError::Cloud { bucket: cloud.to_string(), source: Box::new(error.into()) })?;
+    Ok(afar(ObjectTier::for_reading(client.bucket.objects, object::Options::cloud(0, CHECKSUM_MEMORY_MIN)), meter))
+}
+
+/// The stack over another region's objects: their blocks are checked as they come, and that is all.
+fn afar(objects: ObjectTier, meter: &Meter) -> Arc<dyn BlobStore> {
+    Arc::new(MeteredStore::new(Arc::new(objects), "region", meter))
 }
 
 async fn open_bucket(cloud: &Cloud, options: object::Options) -> Result<(ObjectTier, Capabilities), CloudError> {

@@ -97,7 +97,8 @@ impl Blobs {
         self.find_upstream(permit, digest, lost, &looked_up).await
     }
 
-    /// The upstreams to ask, in order: those whose manifests name the digest, then the others.
+    /// The upstreams to ask, in order: those by whose right another region's copy may be read, since that asks nobody; those whose
+    /// manifests name the digest; then the others.
     async fn candidates(
         &self,
         permit: &Permit,
@@ -111,16 +112,25 @@ impl Blobs {
         }
         // The size of what somebody calls a manifest is not that of a blob.
         let size = |child: &Descriptor| (child.kind == ContentKind::Blob).then_some(child.size);
-        let mut candidates: Vec<_> = named.into_iter().map(|(view, child)| (view, size(&child))).collect();
+        let entitled = looked_up.elsewhere.entitled.iter().filter(|_| self.may_copy(looked_up));
+        let entitled = entitled.map(|(view, right)| (Arc::clone(view), Some(right.size)));
+        let mut candidates: Vec<_> = entitled.collect();
+        let named = named.into_iter().map(|(view, child)| (view, size(&child)));
         // Who has the right has delivered it before: where its object was lost, it is asked again. Then everybody else in
         // order: who names a digest comes first, and that is all, or it could hide what another has.
-        let known = looked_up.known.iter().map(|(view, known)| (view, Some(known.right.size)));
-        for (view, size) in known.chain(registry.upstreams.iter().map(|view| (view, None))) {
+        let known = looked_up.known.iter().map(|(view, known)| (Arc::clone(view), Some(known.right.size)));
+        let others = registry.upstreams.iter().map(|view| (Arc::clone(view), None));
+        for (view, size) in named.chain(known).chain(others) {
             if !candidates.iter().any(|(candidate, _)| candidate.upstream.id == view.upstream.id) {
-                candidates.push((Arc::clone(view), size));
+                candidates.push((view, size));
             }
         }
         candidates
+    }
+
+    /// Whether another region has a copy that may be read now.
+    fn may_copy(&self, looked_up: &LookedUp) -> bool {
+        self.tools.regions.may_have(&looked_up.elsewhere.copies)
     }
 
     async fn find_upstream(
@@ -135,10 +145,12 @@ impl Blobs {
         let now = self.tools.clock.now();
         for (view, size) in self.candidates(permit, digest, looked_up).await {
             let repository = permit.repository();
-            if self.tools.catalog.not_here(&view, repository, &reference, now).is_some() {
+            let entitled = |(entitled, _): &(Arc<UpstreamView>, _)| entitled.upstream.id == view.upstream.id;
+            let elsewhere = looked_up.elsewhere.entitled.iter().any(entitled) && self.may_copy(looked_up);
+            if !elsewhere && self.tools.catalog.not_here(&view, repository, &reference, now).is_some() {
                 continue;
             }
-            let wanted = Wanted { view: &view, repository, digest, size, lost };
+            let wanted = Wanted { view: &view, repository, digest, size, lost, elsewhere };
             match self.from_upstream(wanted, looked_up).await {
                 Ok(Answer::Here(source)) => return Ok(source),
                 Ok(Answer::NotHere(not_here)) => {

@@ -187,7 +187,7 @@ impl Task {
     /// The upstream's own word that its repository has the blob.
     async fn prove(&self, size: Option<u64>) -> Result<Answer<()>, FetchError> {
         let (view, repository, digest) = (&self.view, &self.repository, &self.digest);
-        let wanted = Wanted { view, repository, digest, size: self.promised, lost: None };
+        let wanted = Wanted { view, repository, digest, size: self.promised, lost: None, elsewhere: false };
         match self.finish.blobs.has(&wanted).await? {
             Answer::Here(shown) => shown.proves(view, size).map(Answer::Here),
             Answer::NotHere(not_here) => Ok(Answer::NotHere(not_here)),

@@ -31,6 +31,8 @@ pub(super) struct Wanted<'a> {
     /// What a manifest says of its size.
     pub(super) size: Option<u64>,
     pub(super) lost: Option<Lost>,
+    /// Another region may have a copy: it does not take the upstream.
+    pub(super) elsewhere: bool,
 }
 
 /// A place in a download.
@@ -124,7 +126,9 @@ impl Blobs {
                 let reader = is_in.then(|| fill.spool().attach()).flatten();
                 return Ok(Seat { fill: Arc::clone(fill), reader, led: false });
             }
-            if let Some(fault) = self.tools.client.left_alone(view, Circuit::Blobs) {
+            if !wanted.elsewhere
+                && let Some(fault) = self.tools.client.left_alone(view, Circuit::Blobs)
+            {
                 return Err(upstream_fault(view, fault));
             }
             // One that could not be kept has moved on: whoever comes now needs another.

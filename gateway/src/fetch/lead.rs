@@ -1,15 +1,16 @@
 //! The part of the gateway that downloads: upstream and object storage side by side, then the metadata.
 
 use futures::StreamExt as _;
-use roadstead_proto::domain::entry::{ContentKind, ObjectKey};
+use roadstead_proto::domain::entry::{ContentKind, ObjectKey, Right};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::MediaType;
+use roadstead_proto::meta::Consistency;
 use roadstead_storage::blob::Body;
 use roadstead_storage::error::StorageError;
 use roadstead_storage::staged::Staged;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::budget::Budget;
 use super::error::FillFailure;
@@ -22,6 +23,7 @@ use super::spool::SpoolError;
 use super::task::{Download, Got, Step, Task};
 use crate::upstream::content::BlobBody;
 use crate::upstream::error::Answer;
+use crate::upstream::exchange::ExchangeError;
 
 /// How far this gateway came.
 enum Pumped {
@@ -79,7 +81,8 @@ impl Task {
         let is_stored = is_uploaded || self.commit(object, taken).await;
         running.ended(if is_stored { "stored" } else { "not_stored" });
         let Some(object) = object.filter(|_| is_stored) else { return Step::Ended };
-        self.record(mandate, object, size, download.began.unwrap_or_default()).await;
+        let (began, copied) = (download.began.unwrap_or_default(), download.copied.take());
+        self.record(mandate, object, size, began, copied).await;
         Step::Ended
     }
 
@@ -104,15 +107,22 @@ impl Task {
     ) -> Result<BlobBody, Option<FillFailure>> {
         let (fill, pump) = (&self.finish.fill, self.pump());
         if let Got::Some(intake) = &download.got {
-            info!(digest = %self.digest, offset = intake.taken(), "taking over a download");
-            return pump.take_over(intake.taken(), download.size, budget).await.map_err(Some);
+            let (offset, size) = (intake.taken(), download.size);
+            info!(digest = %self.digest, offset, "taking over a download");
+            return match self.copy(offset, download).await {
+                Some(body) => Ok(body),
+                None => pump.take_over(offset, size, budget).await.map_err(Some),
+            };
         }
-        let body = match pump.open().await.map_err(Some)? {
-            Answer::Here(body) => body,
-            Answer::NotHere(not_here) => {
-                fill.enter(Phase::NotHere(not_here));
-                return Err(None);
-            }
+        let body = match self.copy(0, download).await {
+            Some(body) => body,
+            None => match pump.open().await.map_err(Some)? {
+                Answer::Here(body) => body,
+                Answer::NotHere(not_here) => {
+                    fill.enter(Phase::NotHere(not_here));
+                    return Err(None);
+                }
+            },
         };
         fill.enter(Phase::Open { size: body.size });
         download.size = body.size;
@@ -123,6 +133,27 @@ impl Task {
         let standstill = self.finish.blobs.tools.timeouts.standstill;
         download.got = Got::Some(Intake::new(fill, body.size, staged, standstill));
         Ok(body)
+    }
+
+    /// What is missing, from another region's copy, where the right to it holds. Breaks off like an upstream's body, and then
+    /// the upstream is asked for the rest.
+    async fn copy(&self, offset: u64, download: &mut Download<'_>) -> Option<BlobBody> {
+        let tools = &self.finish.blobs.tools;
+        if tools.regions.is_empty() {
+            return None;
+        }
+        let views = std::slice::from_ref(&self.view);
+        let looked_up =
+            tools.catalog.look_up_among(views, &self.repository, &self.digest, Consistency::Local).await.ok()?;
+        let (_, right) = looked_up.elsewhere.entitled.into_iter().next()?;
+        if self.finish.fill.class().only_size().is_some_and(|size| size != right.size) {
+            return None;
+        }
+        let copy = tools.regions.open(&looked_up.elsewhere.copies, offset).await?;
+        debug!(digest = %self.digest, object = %copy.location.key, offset, "from another region");
+        download.copied = Some(right);
+        let body = copy.bytes.map(|item| item.map_err(|error| ExchangeError::Connection(error.to_string())));
+        Some(BlobBody { offset, size: Some(copy.location.size), body: body.boxed(), is_from_upstream: false })
     }
 
     /// Both at once: the upload follows the spool. A hand-over leaves in the intake what was taken.
@@ -188,20 +219,22 @@ impl Task {
         }
     }
 
-    async fn record(&self, mandate: Mandate, object: ObjectKey, size: u64, began: Revision) {
+    async fn record(&self, mandate: Mandate, object: ObjectKey, size: u64, began: Revision, copied: Option<Right>) {
         let (fill, tools) = (&self.finish.fill, &self.finish.blobs.tools);
+        let is_copied = copied.is_some();
         let content = Content {
             entry: self.entry(),
             upstream_epoch: self.view.upstream.epoch,
             object,
             size,
-            media_type: MediaType::octet_stream(),
+            media_type: copied.map_or_else(MediaType::octet_stream, |right| right.media_type),
             kind: ContentKind::Blob,
             // A second hash would cost as much as everything else that happens to a byte; whoever shows one computes
             // it from the stored object.
             sha1: None,
             children: Vec::new(),
             replaces: self.replaces,
+            copied: is_copied,
             began,
         };
         let known = match mandate {

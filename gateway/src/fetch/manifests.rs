@@ -13,6 +13,7 @@ use roadstead_proto::domain::image::{Reference, RepositoryName};
 use roadstead_proto::domain::lease::{Completion, FencingToken, LeaseKey, TagVerdict};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::MediaType;
+use roadstead_proto::meta::Consistency;
 use roadstead_storage::blob::Body;
 use sha1::Digest as _;
 use tracing::{debug, warn};
@@ -166,6 +167,73 @@ impl Manifests {
         Some(bytes)
     }
 
+    /// The manifest of a digest, copied from another region, where (upstream, repository) has the right to it and it is not stored
+    /// here. It is stored here behind. `None` where there is no copy, or not in time.
+    pub(crate) async fn copy(
+        &self,
+        view: &Arc<UpstreamView>,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<Manifest> {
+        let Tools { regions, catalog, .. } = &self.tools;
+        if regions.is_empty() {
+            return None;
+        }
+        let era = catalog.era();
+        let views = std::slice::from_ref(view);
+        let looked_up = catalog.look_up_among(views, repository, digest, Consistency::Local).await.ok()?;
+        let (_, right) = looked_up.elsewhere.entitled.into_iter().next()?;
+        if right.kind != ContentKind::Manifest || right.size > limits::MANIFEST_MAX_BYTES {
+            return None;
+        }
+        let bytes = regions.read(&looked_up.elsewhere.copies).await?;
+        if Digest::of(digest.algorithm(), &bytes) != *digest {
+            warn!(%digest, "another region's copy of a manifest is damaged");
+            return None;
+        }
+        let children = manifest::children(&bytes);
+        catalog.learn_children(view, repository, &children);
+        catalog.learn_of(era, view, repository, digest, Known { right: right.clone(), location: None });
+        let manifest = self.keep(*digest, right.media_type.clone(), bytes.clone(), false);
+        let content = Content {
+            entry: entry_of(view, repository, Reference::Digest(*digest)),
+            upstream_epoch: view.upstream.epoch,
+            object: ObjectKey { digest: *digest, token: FencingToken(0) },
+            size: right.size,
+            media_type: right.media_type,
+            kind: right.kind,
+            sha1: right.sha1,
+            children,
+            replaces: None,
+            copied: true,
+            began: Revision(0),
+        };
+        self.store_copy(Arc::clone(view), era, content, bytes);
+        Some(manifest)
+    }
+
+    /// Makes a copy this region's own, where nobody else does. Nothing is lost where that fails: it is copied again.
+    fn store_copy(&self, view: Arc<UpstreamView>, era: Era, mut content: Content, bytes: Bytes) {
+        let tools = self.tools.clone();
+        let unrecorded = self.tools.metrics.unrecorded();
+        self.tools.tasks.spawn(async move {
+            let _unrecorded = unrecorded;
+            let (key, entry) = (LeaseKey::Manifest(content.entry.clone()), content.entry.clone());
+            let Ok(Lease::Held(held)) = tools.session.acquire(key, entry, content.upstream_epoch, None).await else {
+                return;
+            };
+            (content.object.token, content.began) = (held.token, Revision(held.token.0));
+            let body = Body::vouched(Box::pin(futures::stream::iter([Ok(bytes)])));
+            if !tools.store_object(&content.object, body).await {
+                return;
+            }
+            let (repository, digest) = (content.entry.repository.clone(), content.object.digest);
+            if let Some(known) = tools.record(held, content, None).await {
+                tools.catalog.learn_of(era, &view, &repository, &digest, known);
+            }
+        });
+    }
+
     /// Waits for the turn to ask an upstream about an entry. No turn comes to an upstream that is left alone.
     pub(crate) async fn turn(
         &self,
@@ -243,6 +311,7 @@ impl Manifests {
             sha1: Some(sha1::Sha1::digest(&fetched.bytes).into()),
             children: manifest::children(&fetched.bytes),
             replaces: self.unreadable(view, &digest_entry(entry, fetched.digest)).await,
+            copied: false,
             began: held.as_ref().map_or(self.tools.snapshots.current().revision, |held| Revision(held.token.0)),
         };
         let (catalog, repository) = (&self.tools.catalog, &entry.repository);

@@ -13,6 +13,7 @@
 //! | `following` | another one |
 //! | [`peer`] | the line between the two |
 //! | `rendezvous` | who leads where nobody grants leases |
+//! | [`region`] | copies in other regions' buckets |
 //! | `pump` | from the upstream into it |
 //! | `budget` | how often it is continued |
 //! | `intake` | hash and file, a batch behind the readers |
@@ -40,6 +41,7 @@ pub mod prefetch;
 mod presign;
 mod pump;
 mod record;
+pub mod region;
 mod rendezvous;
 mod right;
 mod seek;
@@ -56,6 +58,7 @@ use roadstead_storage::blob::BlobStore;
 use tokio_util::task::TaskTracker;
 
 use self::later::Later;
+use self::region::Regions;
 use crate::catalog::Catalog;
 use crate::config::Timeouts;
 use crate::lease::Session;
@@ -70,6 +73,8 @@ pub struct Tools {
     pub client: Arc<Client>,
     /// Where bytes are kept.
     pub store: Arc<dyn BlobStore>,
+    /// Where other regions keep theirs.
+    pub regions: Arc<Regions>,
     /// What the metadata says.
     pub catalog: Arc<Catalog>,
     /// Leases.

@@ -128,7 +128,9 @@ impl Pump<'_> {
                 Some(Err(error)) => return Ok(Piece::Broke(transport_fault(error))),
                 None => break,
             };
-            self.client.metrics().received(self.view.upstream.id, piece.len() as u64);
+            if body.is_from_upstream {
+                self.client.metrics().received(self.view.upstream.id, piece.len() as u64);
+            }
             let known = skip.min(piece.len() as u64);
             skip -= known;
             let piece = piece.split_off(usize::try_from(known).unwrap_or(usize::MAX).min(piece.len()));

@@ -27,6 +27,8 @@ pub(super) struct Content {
     pub(super) sha1: Option<[u8; 20]>,
     pub(super) children: Vec<Descriptor>,
     pub(super) replaces: Option<FencingToken>,
+    /// It was copied from another region.
+    pub(super) copied: bool,
     /// When the first of those who fetched it began.
     pub(super) began: Revision,
 }
@@ -54,6 +56,7 @@ impl Content {
             sha1: self.sha1,
             children: self.children.clone(),
             replaces: self.replaces,
+            copied: self.copied,
         }
     }
 }

@@ -226,7 +226,7 @@ impl Task {
         if !looked_up.delivered.contains(&view.upstream.id) {
             return None;
         }
-        let wanted = Wanted { view, repository, digest, size: self.promised, lost: None };
+        let wanted = Wanted { view, repository, digest, size: self.promised, lost: None, elsewhere: false };
         match blobs.earn_by_head(&wanted, &looked_up).await {
             Ok(Answer::Here(known)) => known.map(|known| Phase::Stored(Box::new(known))),
             Ok(Answer::NotHere(not_here)) => Some(Phase::NotHere(not_here)),

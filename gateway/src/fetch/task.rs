@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use roadstead_proto::domain::digest::Digest;
-use roadstead_proto::domain::entry::EntryRef;
+use roadstead_proto::domain::entry::{EntryRef, Right};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::{Reference, RepositoryName};
 use roadstead_proto::domain::lease::{FencingToken, LeaseKey};
@@ -79,6 +79,8 @@ pub(super) struct Download<'a> {
     pub(super) got: Got<'a>,
     /// As it was said first.
     pub(super) size: Option<u64>,
+    /// The right by which it is copied from another region, where it is: no upstream delivers it then.
+    pub(super) copied: Option<Right>,
     /// When the first of those who supplied it began: what was purged since is dropped.
     pub(super) began: Option<Revision>,
 }
@@ -137,7 +139,7 @@ impl Task {
     pub(super) async fn run(self) {
         let fill = &self.finish.fill;
         let _turn = self.finish.blobs.turns.take(&self.view.source).await;
-        let mut download = Download { got: Got::Nothing, size: None, began: None };
+        let mut download = Download { got: Got::Nothing, size: None, copied: None, began: None };
         let mut seeker = Seeker::default();
         loop {
             let step = match self.seek(&mut seeker, !download.is_nothing()).await {

@@ -58,6 +58,12 @@ impl Resolver {
                 return Ok(hit);
             }
         }
+        for (view, _) in &looked_up.elsewhere.entitled {
+            if let Some(manifest) = self.manifests.copy(view, repository, digest).await {
+                let status = CacheStatus::Hit;
+                return Ok(Resolved { manifest, upstream: view.upstream.id, status, age: None });
+            }
+        }
         // The upstreams whose manifests named it, or that delivered it before; then the others in order.
         let mut named = self.tools.catalog.named(registry, repository, digest);
         if named.is_empty() {

@@ -194,10 +194,13 @@ impl Resolver {
     ) -> Option<Manifest> {
         let (catalog, repository) = (&self.tools.catalog, permit.repository());
         let known = match catalog.known(view, repository, digest) {
-            Some(known) => known,
-            None => catalog.look_up_at(view, repository, digest, consistency).await.ok()??,
+            Some(known) => Some(known),
+            None => catalog.look_up_at(view, repository, digest, consistency).await.ok()?,
         };
-        self.manifests.load(digest, &known).await
+        match known {
+            Some(known) => self.manifests.load(digest, &known).await,
+            None => self.manifests.copy(view, repository, digest).await,
+        }
     }
 
     pub(super) fn stale(&self, copy: &CachedCopy, reason: &'static str) -> Resolved {

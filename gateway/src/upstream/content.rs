@@ -51,6 +51,8 @@ pub struct BlobBody {
     pub size: Option<u64>,
     /// The bytes from `offset` on.
     pub body: BoxStream<'static, Result<Bytes, ExchangeError>>,
+    /// Whether the upstream sends them; else they are copied from another region.
+    pub is_from_upstream: bool,
 }
 
 pub(super) fn plain_headers() -> HeaderMap {
@@ -200,7 +202,9 @@ impl Client {
         };
         let length = content_length(&response.headers);
         match response.status {
-            StatusCode::OK => Ok(Answer::Here(BlobBody { offset: 0, size: length, body: response.body })),
+            StatusCode::OK => {
+                Ok(Answer::Here(BlobBody { offset: 0, size: length, body: response.body, is_from_upstream: true }))
+            }
             StatusCode::PARTIAL_CONTENT if offset > 0 => {
                 let range = header(&response.headers, &CONTENT_RANGE).and_then(parse_content_range);
                 let (first, size) = range.ok_or_else(|| Fault::BadAnswer("206 without a Content-Range".to_owned()))?;
@@ -208,13 +212,18 @@ impl Client {
                     return Err(Fault::BadAnswer(format!("206 from byte {first}, asked for {offset}")));
                 }
                 let size = size.or(length.and_then(|length| offset.checked_add(length)));
-                Ok(Answer::Here(BlobBody { offset, size, body: response.body }))
+                Ok(Answer::Here(BlobBody { offset, size, body: response.body, is_from_upstream: true }))
             }
             // Nothing comes after the last byte: a body without a length broke off before it could say that it was whole.
             StatusCode::RANGE_NOT_SATISFIABLE
                 if offset > 0 && header(&response.headers, &CONTENT_RANGE).and_then(whole_size) == Some(offset) =>
             {
-                Ok(Answer::Here(BlobBody { offset, size: Some(offset), body: futures::stream::empty().boxed() }))
+                Ok(Answer::Here(BlobBody {
+                    offset,
+                    size: Some(offset),
+                    body: futures::stream::empty().boxed(),
+                    is_from_upstream: true,
+                }))
             }
             status => Err(Fault::Status { status, retry_after: None }),
         }

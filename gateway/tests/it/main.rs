@@ -21,6 +21,7 @@ mod peers;
 mod prefetch;
 mod records;
 mod redirects;
+mod regions;
 mod rights;
 mod shapes;
 mod sign_in;

@@ -1,5 +1,6 @@
 //! A gateway with upstreams, as tests see it.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,11 +238,23 @@ impl World {
 
     /// One more gateway of the same cluster. It lives on a runtime of its own, so that it can die.
     pub(crate) async fn gateway_called(&self, name: &str) -> Second {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (config, components) = self.parts(name, Telemetry::new().unwrap());
-        let (started, running) = tokio::sync::oneshot::channel();
-        runtime.spawn(async move { started.send(launch(config, components).await).ok().unwrap() });
-        Second { name: name.to_owned(), running: running.await.unwrap(), runtime: Some(runtime) }
+        Second::start(name, config, components).await
+    }
+
+    /// One in another region, with a bucket of its own, which reads this region's through `reading`.
+    pub(crate) async fn gateway_in(
+        &self,
+        region: &str,
+        reading: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>,
+    ) -> Second {
+        let telemetry = Telemetry::new().unwrap();
+        let storage = roadstead_storage::config::Config::local(self.folder.path().join(region));
+        let store = roadstead_storage::open(&storage, &telemetry.meter()).await.unwrap().store;
+        let (mut config, mut components) = self.parts(region, telemetry);
+        let here = reading(std::mem::replace(&mut components.store, store));
+        components.regions = HashMap::from([(std::mem::replace(&mut config.region, region.parse().unwrap()), here)]);
+        Second::start(region, config, components).await
     }
 
     fn parts(&self, name: &str, telemetry: Telemetry) -> (Config, Components) {
@@ -253,6 +266,7 @@ impl World {
             meta: Arc::clone(&self.meta) as Arc<_>,
             leases: Arc::clone(&self.meta) as Arc<_>,
             store,
+            regions: HashMap::new(),
             exchange,
             clock: Arc::clone(&self.clock) as Arc<_>,
             keyring: Keyring::from_hex(KEY).unwrap(),
@@ -403,6 +417,13 @@ pub(crate) struct Second {
 }
 
 impl Second {
+    async fn start(name: &str, config: Config, components: Components) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (started, running) = tokio::sync::oneshot::channel();
+        runtime.spawn(async move { started.send(launch(config, components).await).ok().unwrap() });
+        Self { name: name.to_owned(), running: running.await.unwrap(), runtime: Some(runtime) }
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/v2/virtual_registries/container/1/{path}", self.running.base)
     }
@@ -429,6 +450,12 @@ impl Second {
     /// Begins to drain.
     pub(crate) fn begin_stop(&self) {
         self.running.stop.cancel();
+    }
+
+    /// Drains it: what it is doing is done, and recorded, when this returns.
+    pub(crate) async fn stop(mut self) {
+        self.begin_stop();
+        self.ended().await;
     }
 
     /// Returns once it has ended.

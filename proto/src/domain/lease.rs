@@ -103,7 +103,7 @@ pub struct Completion {
     pub tag: Option<TagVerdict>,
 }
 
-/// Content that the entry's upstream delivered.
+/// Content that the entry's upstream delivered, or that was copied from another region's bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     /// The object that was committed.
@@ -122,6 +122,9 @@ pub struct Delivered {
     pub children: Vec<Descriptor>,
     /// The object found missing or damaged that this one heals.
     pub replaces: Option<FencingToken>,
+    /// It came from another region's bucket, and no upstream was asked: recorded is where it lies, and nothing else. It takes
+    /// a right that the entry has already, and gives none.
+    pub copied: bool,
 }
 
 /// What an upstream said of a tag.

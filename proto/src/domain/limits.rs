@@ -251,6 +251,13 @@ pub const TOUCH_BATCH_MAX: usize = 10_000;
 /// Wait for running streams after SIGTERM, unless configured.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 
+/// How long another region's copy may take to begin: as long as whoever has a stale copy waits for an upstream, and a fraction
+/// of what clients wait for headers.
+pub const REGION_PATIENCE: Duration = UPSTREAM_STALE_DEADLINE;
+/// Silence in the middle of a copy after which the upstream is asked for the rest.
+pub const REGION_SILENCE: Duration = Duration::from_secs(10);
+/// How long a region that did not answer is not asked: one pull in ten seconds finds out, and the others do not wait.
+pub const REGION_AWAY: Duration = Duration::from_secs(10);
 /// Regions of one digest that a look at the metadata lists.
 pub const REGIONS_MAX: usize = 64;
 /// How often a member tells its watchers how far it is.

@@ -54,6 +54,8 @@ where
         a_completion_records_all_of_it,
         the_second_writer_of_a_digest_learns_of_the_first,
         a_distrusted_object_is_replaced,
+        a_copy_says_where_content_lies_and_nothing_else,
+        a_copy_takes_a_right_that_is_there,
         a_right_belongs_to_one_repository,
         a_right_by_head_needs_a_delivery_of_the_origin,
         a_purge_drops_what_was_on_its_way,
@@ -171,6 +173,7 @@ fn delivered(token: FencingToken) -> Delivered {
         sha1: Some([7; 20]),
         children: Vec::new(),
         replaces: None,
+        copied: false,
     }
 }
 
@@ -405,6 +408,65 @@ async fn a_distrusted_object_is_replaced<S: MetaStore + Leases>(store: &S) {
         Recorded::Live(Some(location)) => assert_eq!(location.key.token, token),
         other => panic!("expected a live object, got {other:?}"),
     }
+}
+
+/// The fill of `entry` into the bucket of another region.
+fn elsewhere(key: LeaseKey) -> LeaseKey {
+    match key {
+        LeaseKey::Fill { source, digest, .. } => {
+            LeaseKey::Fill { region: "elsewhere".parse().expect("a region"), source, digest }
+        }
+        other => other,
+    }
+}
+
+async fn copy_elsewhere<S: MetaStore + Leases>(
+    store: &S,
+    session: SessionId,
+    entry: &EntryRef,
+) -> Result<Recorded, MetaError> {
+    let mut asks = request(store, session, entry).await;
+    (asks.key, asks.region) = (elsewhere(asks.key), "elsewhere".parse().expect("a region"));
+    let (key, region) = (asks.key.clone(), asks.region.clone());
+    let Acquired::Granted(token) = store.acquire(asks).await? else { panic!("it does not lie there yet") };
+    let copied = Delivered { region, copied: true, sha1: None, ..delivered(token) };
+    store.complete(Completion { delivered: Some(copied), ..completion(key, token, entry) }).await
+}
+
+async fn a_copy_says_where_content_lies_and_nothing_else<S: MetaStore + Leases>(store: &S) {
+    let session = prepared(store).await;
+    let entry = blob(1, "library/x");
+    let here = fill(store, session, &entry).await;
+    let before = content(store, &entry).await;
+    assert_eq!(before.elsewhere, [], "where it lies here, nobody asks where else");
+    let copied = copy_elsewhere(store, session, &entry).await;
+    let Ok(Recorded::Live(Some(there))) = copied else { panic!("recorded, and not {copied:?}") };
+    assert_ne!(there.key, here);
+    let after = content(store, &entry).await;
+    assert_eq!((after.location, after.upstreams), (before.location, before.upstreams), "the right stays as it was");
+    let from = async |region: &str| {
+        let (upstreams, repository) = (vec![entry.upstream], entry.repository.clone());
+        let region = region.parse().expect("a region");
+        let query = ContentQuery { upstreams, repository, digest: digest(), region };
+        store.content(&query, Consistency::Linearizable).await.expect("an answer")
+    };
+    assert_eq!(from("elsewhere").await.location, Some(there));
+    let third = from("third").await;
+    let places: Vec<_> = third.elsewhere.iter().map(|(region, there)| (region.as_str(), there.key)).collect();
+    assert_eq!(places, [("default", here), ("elsewhere", there.key)]);
+    assert!(third.upstreams[0].right.is_some(), "the right is that of every region");
+}
+
+async fn a_copy_takes_a_right_that_is_there<S: MetaStore + Leases>(store: &S) {
+    let session = prepared(store).await;
+    fill(store, session, &blob(1, "library/x")).await;
+    for without in [blob(1, "library/y"), blob(2, "library/x")] {
+        assert_eq!(copy_elsewhere(store, session, &without).await, Ok(Recorded::Outdated), "{without:?}");
+        assert!(!has_right(store, &without).await);
+    }
+    let entry = blob(1, "library/x");
+    store.propose(Command::PurgeEntry(entry.clone())).await.expect("purged");
+    assert_eq!(copy_elsewhere(store, session, &entry).await, Ok(Recorded::Outdated), "it was purged");
 }
 
 async fn a_right_belongs_to_one_repository<S: MetaStore + Leases>(store: &S) {

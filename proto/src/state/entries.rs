@@ -28,7 +28,15 @@ pub(super) fn complete(context: &mut Context<'_>, completion: &Completion) -> Re
             if is_outdated(context, &upstream, &by_digest, completion.began)? {
                 return Ok(Outcome::Completed(Recorded::Outdated));
             }
-            Some(record_delivery(context, &upstream, &by_digest, delivered)?)
+            if delivered.copied {
+                // The right may have gone since the copy began; then there is nobody to say whose it is.
+                if read::right(context.rows, &upstream, &by_digest.repository, &delivered.object.digest)?.is_none() {
+                    return Ok(Outcome::Completed(Recorded::Outdated));
+                }
+                Some(record_location(context, delivered)?)
+            } else {
+                Some(record_delivery(context, &upstream, &by_digest, delivered)?)
+            }
         }
     };
     if let (Some(verdict), Reference::Tag(tag)) = (&completion.tag, &completion.entry.reference) {
@@ -47,6 +55,20 @@ fn digest_entry(entry: &EntryRef, digest: Digest) -> EntryRef {
     EntryRef { upstream: entry.upstream, repository: entry.repository.clone(), reference: Reference::Digest(digest) }
 }
 
+/// Makes the object the live one of its region, unless there is one.
+fn record_location(context: &mut Context<'_>, delivered: &Delivered) -> Result<BlobLocation, Stop> {
+    let digest = delivered.object.digest;
+    match read::location(context.rows, &digest, &delivered.region)? {
+        Some(live) if delivered.replaces != Some(live.key.token) => Ok(live),
+        _ => {
+            let stored_at = context.counters.now;
+            let location = BlobLocation { key: delivered.object, size: delivered.size, stored_at };
+            store(context.rows, Table::Locations, &table::location_key(&digest, &delivered.region), &location)?;
+            Ok(location)
+        }
+    }
+}
+
 fn record_delivery(
     context: &mut Context<'_>,
     upstream: &Upstream,
@@ -55,14 +77,7 @@ fn record_delivery(
 ) -> Result<BlobLocation, Stop> {
     let now = context.counters.now;
     let digest = delivered.object.digest;
-    let location = match read::location(context.rows, &digest, &delivered.region)? {
-        Some(live) if delivered.replaces != Some(live.key.token) => live,
-        _ => {
-            let location = BlobLocation { key: delivered.object, size: delivered.size, stored_at: now };
-            store(context.rows, Table::Locations, &table::location_key(&digest, &delivered.region), &location)?;
-            location
-        }
-    };
+    let location = record_location(context, delivered)?;
     let earlier = read::right(context.rows, upstream, &entry.repository, &digest)?;
     let right = Right {
         size: delivered.size,

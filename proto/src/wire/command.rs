@@ -87,6 +87,7 @@ fn delivered_to(delivered: &Delivered) -> pb::Delivered {
         sha1: delivered.sha1.map(|hash| hash.to_vec()).unwrap_or_default(),
         children: delivered.children.iter().map(Record::to_message).collect(),
         replaces: delivered.replaces.map(|token| token.0),
+        copied: delivered.copied,
     }
 }
 
@@ -101,6 +102,7 @@ fn delivered_from(m: pb::Delivered) -> Result<Delivered, DecodeError> {
         sha1: sha1_from(&m.sha1, NAME)?,
         children: m.children.into_iter().map(Descriptor::from_message).collect::<Result<_, _>>()?,
         replaces: m.replaces.map(FencingToken),
+        copied: m.copied,
     })
 }
 

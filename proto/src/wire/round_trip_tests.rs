@@ -121,9 +121,9 @@ fn settings() -> impl Strategy<Value = UpstreamSettings> {
 
 fn delivered() -> impl Strategy<Value = Delivered> {
     let sha1 = option::of(any::<[u8; 20]>());
-    let more = (kind(), sha1, vec(descriptor(), 0..4), option::of(any::<u64>()));
+    let more = (kind(), sha1, vec(descriptor(), 0..4), option::of(any::<u64>()), any::<bool>());
     (object(), region(), any::<u64>(), media(), more).prop_map(
-        |(object, region, size, media_type, (kind, sha1, children, replaces))| Delivered {
+        |(object, region, size, media_type, (kind, sha1, children, replaces, copied))| Delivered {
             object,
             region,
             size,
@@ -132,6 +132,7 @@ fn delivered() -> impl Strategy<Value = Delivered> {
             sha1,
             children,
             replaces: replaces.map(FencingToken),
+            copied,
         },
     )
 }

@@ -4,7 +4,7 @@ use roadstead_proto::domain::digest::{Algorithm, Digest, encode_hex};
 use roadstead_proto::domain::entry::{BlobLocation, ContentKind, EntryRef, ObjectKey, Right, Route, TagEntry, TagKey};
 use roadstead_proto::domain::epoch::{Epoch, Revision};
 use roadstead_proto::domain::image::Reference;
-use roadstead_proto::domain::lease::{AcquireRequest, FencingToken, LeaseKey, SessionId};
+use roadstead_proto::domain::lease::{AcquireRequest, Completion, Delivered, FencingToken, LeaseKey, SessionId};
 use roadstead_proto::domain::media::MediaType;
 use roadstead_proto::domain::registry::{RegionId, RegistryId, UpstreamId};
 use roadstead_proto::domain::time::Timestamp;
@@ -133,6 +133,39 @@ fn a_proposal() {
     let entry = "080212096c6962726172792f781a050a03312e30";
     assert_eq!(hex(&proposal.encode()), format!("08074a3b080112161214{entry}1a14{entry}20022a0764656661756c74"));
     assert_eq!(Proposal::decode(&proposal.encode()), Ok(proposal));
+}
+
+#[test]
+fn a_copy() {
+    let entry = tag_entry();
+    let delivered = Delivered {
+        object: ObjectKey { digest: digest(), token: FencingToken(3) },
+        region: RegionId::default_region(),
+        size: 4,
+        media_type: "a/b".parse().unwrap(),
+        kind: ContentKind::Manifest,
+        sha1: None,
+        children: Vec::new(),
+        replaces: None,
+        copied: false,
+    };
+    let completion = |copied| Proposal {
+        at: Timestamp(7),
+        command: Command::Complete(Completion {
+            key: LeaseKey::Manifest(entry.clone()),
+            token: FencingToken(1),
+            began: Revision(2),
+            entry: entry.clone(),
+            delivered: Some(Delivered { copied, ..delivered.clone() }),
+            tag: None,
+        }),
+    };
+    // What was written before there were copies was delivered by the upstream.
+    let body = "0a20<sha256>10031a0764656661756c7420042a03612f623001";
+    let (without, with) = (hex(&completion(false).encode()), hex(&completion(true).encode()));
+    assert!(without.ends_with(body), "{without}");
+    assert!(with.ends_with(&format!("{body}5001")), "{with}");
+    assert_eq!(Proposal::decode(&completion(true).encode()), Ok(completion(true)));
 }
 
 #[test]

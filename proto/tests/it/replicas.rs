@@ -73,6 +73,7 @@ fn command() -> impl Strategy<Value = Command> {
                 sha1: gone.then_some([1; 20]),
                 children: vec![],
                 replaces: None,
+                copied: gone,
             }),
             tag: Some(if gone { TagVerdict::Gone } else { names }),
             entry,

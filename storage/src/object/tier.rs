@@ -162,8 +162,37 @@ impl ObjectTier {
         local: Option<Arc<LocalDirectory>>,
         options: Options,
     ) -> Result<Self, OpenError> {
+        let inner = Inner::new(store, uploads, signer, local, options);
+        inner.mark().await?;
+        let aborted = inner.uploads.abort_left().await;
+        if aborted > 0 {
+            tracing::info!(aborted, "aborted the uploads that an earlier process left in the store");
+        }
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Over a store that is only read, and may be away now: nothing is asked of it before a read. Its marker is still looked
+    /// for where an object is missing.
+    pub fn for_reading(store: Arc<dyn ObjectStore>, options: Options) -> Self {
+        Self { inner: Arc::new(Inner::new(store, Uploads::Handles, None, None, options)) }
+    }
+
+    /// Bytes of checksums in memory.
+    pub(crate) fn checksum_memory(&self) -> ChecksumMemory {
+        self.inner.checksums.clone()
+    }
+}
+
+impl Inner {
+    fn new(
+        store: Arc<dyn ObjectStore>,
+        uploads: Uploads,
+        signer: Option<Arc<dyn Signer>>,
+        local: Option<Arc<LocalDirectory>>,
+        options: Options,
+    ) -> Self {
         let parts = options.upload_bytes / (options.part_bytes as u64).max(1);
-        let inner = Inner {
+        Self {
             store,
             uploads,
             signer,
@@ -173,18 +202,7 @@ impl ObjectTier {
             pool: Arc::default(),
             upload_budget: Arc::new(Semaphore::new(usize::try_from(parts).unwrap_or(1).clamp(1, 1 << 20))),
             writers: Arc::default(),
-        };
-        inner.mark().await?;
-        let aborted = inner.uploads.abort_left().await;
-        if aborted > 0 {
-            tracing::info!(aborted, "aborted the uploads that an earlier process left in the store");
         }
-        Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// Bytes of checksums in memory.
-    pub(crate) fn checksum_memory(&self) -> ChecksumMemory {
-        self.inner.checksums.clone()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use object_store::memory::InMemory;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use roadstead_storage::blob::{BlobStore, Listed, Scope};
 use roadstead_storage::error::{Kind, StorageError};
 use roadstead_storage::object::{ObjectTier, OpenError, Options};
@@ -42,6 +42,21 @@ async fn an_outage_is_unavailable_whatever_is_asked() {
         faulty.heal();
         assert!(sample.read(&*store).await.unwrap() == sample.bytes);
     }
+}
+
+#[tokio::test]
+async fn a_store_that_is_only_read_need_not_be_there_before() {
+    let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let sample = Sample::new(5 << 20, 1);
+    let early = ObjectTier::for_reading(Arc::clone(&objects), options());
+    let error = sample.read(&early).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "it has never been opened: nothing follows for the object");
+    assert_eq!(early.list(Scope::All).try_collect::<Vec<Listed>>().await.map(|listed| listed.len()).unwrap_or(0), 0);
+    let owner = tier_over(Arc::clone(&objects)).await;
+    sample.put(&owner).await;
+    assert!(sample.read(&early).await.unwrap() == sample.bytes);
+    let other = Sample::new(100, 2);
+    assert_eq!(other.read(&early).await.unwrap_err().kind(), Kind::NotFound);
 }
 
 #[tokio::test]

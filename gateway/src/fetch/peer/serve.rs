@@ -60,7 +60,14 @@ impl PeerService {
         let Some(view) = view.filter(|view| view.upstream.epoch == Epoch(wanted.upstream_epoch)) else {
             return Ok(None);
         };
-        let wanted = Wanted { view: &view, repository: &repository, digest: &digest, size: wanted.size, lost: None };
+        let wanted = Wanted {
+            view: &view,
+            repository: &repository,
+            digest: &digest,
+            size: wanted.size,
+            lost: None,
+            elsewhere: false,
+        };
         Ok(self.blobs.lead_for_peer(&wanted))
     }
 }

@@ -263,7 +263,7 @@ impl Blobs {
             return Now::Nothing("not_here");
         }
         let lost = looked_up.damaged.map(|object| Lost { object });
-        let wanted = Wanted { view, repository, digest, size: Some(blob.size), lost };
+        let wanted = Wanted { view, repository, digest, size: Some(blob.size), lost, elsewhere: false };
         self.lead_prefetch(&wanted, blob.size).map_or(Now::Nothing("running"), Now::Leads)
     }
 }
