@@ -144,7 +144,15 @@ pub async fn open_session(
     store: &(impl MetaStore + ?Sized),
     registration: &Registration,
 ) -> Result<SessionId, MetaError> {
-    match store.propose(Command::OpenSession(registration.clone())).await? {
+    session_opened(store.propose(Command::OpenSession(registration.clone())).await?)
+}
+
+/// The session of an outcome.
+///
+/// # Errors
+/// Where the outcome is another one's.
+pub fn session_opened(outcome: Outcome) -> Result<SessionId, MetaError> {
+    match outcome {
         Outcome::SessionOpened(session) => Ok(session),
         other => Err(unexpected(&other)),
     }
@@ -152,7 +160,15 @@ pub async fn open_session(
 
 /// See [`Leases::acquire`].
 pub async fn acquire(store: &(impl MetaStore + ?Sized), request: AcquireRequest) -> Result<Acquired, MetaError> {
-    match store.propose(Command::Acquire(request)).await? {
+    acquired(store.propose(Command::Acquire(request)).await?)
+}
+
+/// The answer of an outcome.
+///
+/// # Errors
+/// Where the outcome is another one's.
+pub fn acquired(outcome: Outcome) -> Result<Acquired, MetaError> {
+    match outcome {
         Outcome::Acquired(acquired) => Ok(acquired),
         other => Err(unexpected(&other)),
     }

@@ -222,7 +222,9 @@ impl MetaStore for GrpcMeta {
 #[async_trait]
 impl Leases for GrpcMeta {
     async fn open_session(&self, registration: &Registration) -> Result<SessionId, MetaError> {
-        meta::open_session(self, registration).await
+        // The first of two is ended by the second, and nobody has heard of it.
+        let command = Command::OpenSession(registration.clone());
+        meta::session_opened(self.propose_with(command, Effects::Repeatable).await?)
     }
 
     async fn keep_alive(&self, session: SessionId, report: &Report) -> Result<Fleet, MetaError> {
@@ -241,7 +243,8 @@ impl Leases for GrpcMeta {
     }
 
     async fn acquire(&self, request: AcquireRequest) -> Result<Acquired, MetaError> {
-        meta::acquire(self, request).await
+        // A session that asks for what it holds is granted it anew, and the token that nobody has heard of is void.
+        meta::acquired(self.propose_with(Command::Acquire(request), Effects::Repeatable).await?)
     }
 
     async fn complete(&self, completion: Completion) -> Result<Recorded, MetaError> {
