@@ -7,14 +7,16 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::configuration::Configuration;
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::entry::{BlobLocation, ContentKind, Descriptor, EntryRef, ObjectKey, Right, Route, TagEntry};
-use crate::domain::entry::{Touch, Usage};
+use crate::domain::entry::{TagKey, Touch, Usage};
 use crate::domain::epoch::{Epoch, Revision};
-use crate::domain::fleet::Registration;
-use crate::domain::image::Reference;
+use crate::domain::fleet::{Fleet, FleetMember, RateReading, Registration, Report, SourceStanding, Wait};
+use crate::domain::image::{Reference, RepositoryName, Tag};
 use crate::domain::lease::{
-    AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
+    AcquireRequest, Acquired, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, Holder, LeaseKey,
+    SessionId, TagVerdict,
 };
 use crate::domain::media::MediaType;
 use crate::domain::principal::{Role, Token, TokenHash};
@@ -23,7 +25,9 @@ use crate::domain::secret::SealedSecret;
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::{CredentialId, Credentials, OnError, OnNotFound, Origin, SourceId};
 use crate::domain::upstream::{Upstream, UpstreamSettings};
-use crate::state::command::{Bootstrap, Command, Proposal, PutToken};
+use crate::meta::{Consistency, WatchEvent};
+use crate::state::command::{Bootstrap, Change, Changed, Command, Outcome, Proposal, PutToken, Recorded, Refusal};
+use crate::state::read::{ContentQuery, ContentView, TagView, UpstreamContent};
 use crate::state::rows::{Counters, Delivery, Lease, Purge, Session};
 
 fn digest() -> impl Strategy<Value = Digest> {
@@ -253,6 +257,86 @@ fn all_survive(bytes: &[u8]) {
     survives::<Session>(bytes);
     survives::<Lease>(bytes);
     survives::<Proposal>(bytes);
+    survives::<Asked<()>>(bytes);
+    survives::<Asked<TagKey>>(bytes);
+    survives::<Asked<(UpstreamId, RepositoryName, Tag)>>(bytes);
+    survives::<Asked<ContentQuery>>(bytes);
+    survives::<Asked<EntryRef>>(bytes);
+    survives::<Configuration>(bytes);
+    survives::<TagView>(bytes);
+    survives::<Option<TagEntry>>(bytes);
+    survives::<Option<Usage>>(bytes);
+    survives::<ContentView>(bytes);
+    survives::<Result<Outcome, Refusal>>(bytes);
+    survives::<WatchEvent>(bytes);
+    survives::<KeepAlive>(bytes);
+    survives::<AwaitRelease>(bytes);
+    survives::<Fleet>(bytes);
+    survives::<LeaseKey>(bytes);
+}
+
+fn location() -> impl Strategy<Value = BlobLocation> {
+    (object(), any::<u64>(), time()).prop_map(|(key, size, stored_at)| BlobLocation { key, size, stored_at })
+}
+
+fn right() -> impl Strategy<Value = Right> {
+    (any::<u64>(), media(), kind(), option::of(any::<[u8; 20]>()), time(), any::<u64>()).prop_map(
+        |(size, media_type, kind, sha1, created_at, epoch)| Right {
+            size,
+            media_type,
+            kind,
+            sha1,
+            created_at,
+            upstream_epoch: Epoch(epoch),
+        },
+    )
+}
+
+fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
+    let holder = (any::<(u64, u64)>(), ".{0,9}").prop_map(|((session, token), address)| {
+        Acquired::Held(Holder { session: SessionId(session), token: FencingToken(token), address })
+    });
+    let stored = (location(), right()).prop_map(|(location, right)| Acquired::Stored { location, right });
+    let granted = any::<u64>().prop_map(|token| Acquired::Granted(FencingToken(token)));
+    let done = prop_oneof![
+        Just(Outcome::Done),
+        any::<bool>().prop_map(|created| Outcome::Bootstrapped { created }),
+        any::<u64>().prop_map(|id| Outcome::SessionOpened(SessionId(id))),
+        prop_oneof![holder, stored, granted].prop_map(Outcome::Acquired),
+        option::of(location()).prop_map(|location| Outcome::Completed(Recorded::Live(location))),
+        Just(Outcome::Completed(Recorded::Outdated)),
+    ];
+    let refused = prop_oneof![
+        any::<u64>().prop_map(|id| Refusal::NoUpstream(UpstreamId(id))),
+        any::<u64>().prop_map(|id| Refusal::NoGroup(GroupId(id))),
+        any::<usize>().prop_map(Refusal::TooManyUpstreams),
+        Just(Refusal::NoSession),
+        Just(Refusal::LeaseLost),
+        Just(Refusal::EpochChanged),
+        Just(Refusal::NotDelivered),
+    ];
+    prop_oneof![done.prop_map(Ok), refused.prop_map(Err)]
+}
+
+fn standing() -> impl Strategy<Value = SourceStanding> {
+    let millis = || any::<u64>().prop_map(Duration::from_millis);
+    let wait = move || option::of((millis(), any::<u16>()).prop_map(|(left, status)| Wait { left, status }));
+    let rate = (option::of(any::<u64>()), any::<u64>(), millis(), millis())
+        .prop_map(|(limit, remaining, window, age)| RateReading { limit, remaining, window, age });
+    (".{0,9}", any::<[u8; 16]>(), option::of(".{0,9}"), option::of(rate), (wait(), wait())).prop_map(
+        |(origin, credential, counted, rate, (blobs, manifests))| SourceStanding {
+            source: SourceId { origin: Origin::from_stored(origin), credential: CredentialId(credential) },
+            counted,
+            rate,
+            blobs,
+            manifests,
+        },
+    )
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    (any::<bool>(), any::<(u64, u64)>(), vec(standing(), 0..3))
+        .prop_map(|(draining, (fills, requests), standings)| Report { draining, fills, requests, standings })
 }
 
 proptest! {
@@ -316,6 +400,42 @@ proptest! {
         let gateway = etag.unwrap_or_default();
         read_back(&Session { address: gateway.clone(), version: gateway.clone(), gateway, region, opened_at: created_at });
         read_back(&Lease { session: SessionId(a), token: FencingToken(b), acquired_at: updated_at });
+    }
+
+    #[test]
+    fn answers_are_read_back_as_they_were(
+        outcome in outcome(),
+        report in report(),
+        entry in entry(),
+        key in lease_key(),
+        (location, right, descriptor) in (option::of(location()), option::of(right()), option::of(descriptor())),
+        elsewhere in vec((region(), location()), 0..3),
+        numbers in any::<(u64, u64, bool)>(),
+        (name, region) in (".{0,9}", region()),
+    ) {
+        let (a, b, delivered) = numbers;
+        read_back(&outcome);
+        read_back(&key);
+        read_back(&KeepAlive { session: SessionId(a), report: report.clone() });
+        read_back(&AwaitRelease { key, token: FencingToken(a), patience: Duration::from_millis(b) });
+        read_back(&WatchEvent::Progress(Revision(a)));
+        read_back(&WatchEvent::Changed(Change { revision: Revision(a), what: Changed::Configuration }));
+        read_back(&WatchEvent::Changed(Change { revision: Revision(b), what: Changed::Purged(entry.clone()) }));
+        for consistency in [Consistency::Local, Consistency::Linearizable] {
+            read_back(&Asked { question: entry.clone(), consistency });
+        }
+        let upstreams = vec![UpstreamContent { upstream: UpstreamId(b), right, descriptor, delivered }];
+        read_back(&ContentView { revision: Revision(a), location, upstreams, elsewhere });
+        let registration = Registration { gateway: GatewayId(name.clone()), region, address: name.clone(), version: name };
+        let standings = report.standings.clone();
+        let member = FleetMember {
+            session: SessionId(a),
+            registration,
+            opened_at: Timestamp(b),
+            report: delivered.then_some(report),
+            heard_ago: Duration::from_millis(a),
+        };
+        read_back(&Fleet { gateways: vec![member], standings });
     }
 
     #[test]
