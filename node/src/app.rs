@@ -123,6 +123,7 @@ impl Node {
             dialer: components.dialer,
             ending: Arc::default(),
             group: meta.group.clone(),
+            heard_at: Mutex::default(),
         });
         let node = Self {
             directory: config.data_dir,
@@ -354,6 +355,8 @@ fn raft_config(config: &Config) -> openraft::Config {
         max_in_snapshot_log_to_keep: config.compaction.keep,
         // Above the distance between snapshots, or a member would be sent one that leaves it lagging again.
         replication_lag_threshold: config.compaction.snapshot_every + config.compaction.keep,
+        // What bounds a request is its size in bytes; of small entries, all that wait travel together.
+        max_payload_entries: 4096,
         // For a whole snapshot; a transfer that moves no byte is ended by the transport.
         install_snapshot_timeout: 600_000,
         ..openraft::Config::default()

@@ -74,10 +74,13 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(500),
-            // Three heartbeats may get lost; fsync stalls of a busy disk stay below.
-            election_min: Duration::from_millis(1500),
-            election_max: Duration::from_millis(3000),
+            heartbeat: Duration::from_millis(150),
+            // A follower stands for election when it has heard nothing for the leader's lease (`election_max`) and a time
+            // drawn from `election_min..election_max` on top: 0.8 to 1 s after the leader fell silent, and as much as
+            // 0.5 s later where votes split. Five heartbeats may get lost. An fsync that stalls does not count: heartbeats
+            // are neither sent nor taken by what waits for the disk.
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(500),
             // Outlives one election, so that a call made during one mostly succeeds.
             patience: Duration::from_secs(5),
             // The other one has the log already: what is left is one round of votes.

@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::raft::log::LogFile;
 use crate::raft::snapshot::Snapshots;
-use crate::store::files::{Closed, sweep_parts, sync_directory};
-use crate::store::keys::LOG_FILE;
+use crate::store::files::{Closed, named, sweep_parts, sync_directory};
+use crate::store::keys::{LOG_FILE, SNAPSHOT_FILE, STATE_FILE};
 use crate::store::marker::{self, DirectoryLock, Marker};
 use crate::store::medium::Medium;
 use crate::store::state::StateFile;
@@ -41,9 +41,9 @@ impl Directory {
         if let Some(marker) = &marker {
             check_marker(path, marker, config)?;
         }
-        let (log, log_closed) = LogFile::open(&*medium, path).map_err(storage_error)?;
-        let state = StateFile::open(medium, path).map_err(storage_error)?;
-        let snapshots = Snapshots::open(path).map_err(storage_error)?;
+        let (log, log_closed) = named(&path.join(LOG_FILE), || LogFile::open(&*medium, path)).map_err(storage_error)?;
+        let state = named(&path.join(STATE_FILE), || StateFile::open(medium, path)).map_err(storage_error)?;
+        let snapshots = named(&path.join(SNAPSHOT_FILE), || Snapshots::open(path)).map_err(storage_error)?;
         let marker = match marker {
             Some(marker) => marker,
             // The marker is written last. Without it there is a new directory, or one that was never finished; a log
@@ -67,7 +67,7 @@ impl Directory {
 }
 
 /// Creates the directory for this user alone: the metadata holds names, addresses and hashes of tokens.
-fn create_private(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }

@@ -34,7 +34,7 @@ pub enum StartError {
     #[error("invalid raft settings: {0}")]
     Settings(#[from] openraft::ConfigError),
     /// A file could not be read or written, or is damaged.
-    #[error("the data directory {} cannot be used", directory.display())]
+    #[error("the data directory {} cannot be used: {source}", directory.display())]
     Storage {
         /// The directory.
         directory: PathBuf,

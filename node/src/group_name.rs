@@ -8,6 +8,13 @@ use roadstead_proto::wire::pb::raft::v1 as pb;
 
 use crate::store::marker::{self, Marker};
 
+/// A name that no other group has.
+pub(crate) fn new_name() -> io::Result<String> {
+    let mut name = [0; 16];
+    getrandom::fill(&mut name).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(name)))
+}
+
 /// The name, in memory and in the marker of the directory.
 #[derive(Debug)]
 pub(crate) struct GroupName {

@@ -8,6 +8,7 @@
 //! | `app` | 5 | [`Node`]: one member put together, started, stopped |
 //! | `membership` | 5 | changes of the group: founding, adding, removing, handing over |
 //! | `survey` | 5 | the status of the whole group |
+//! | `restore` | 5 | a new group out of a snapshot file |
 //! | `directory` | 4 | a member's directory: whose it is, and everything in it, open |
 //! | `local` | 3 | [`LocalMeta`]: `MetaStore` and `Leases` on this member |
 //! | `sessions` | 3 | the leader's memory of keep-alives |
@@ -57,6 +58,7 @@ pub mod grpc;
 mod local;
 mod membership;
 mod raft;
+mod restore;
 mod sessions;
 mod status;
 mod store;
@@ -70,5 +72,6 @@ pub use config::{Compaction, Components, Config, Formation, Timing};
 pub use error::{StartError, Stopped};
 pub use local::LocalMeta;
 pub use membership::{Membership, MembershipError, NewMember};
+pub use restore::{RestoreError, restore};
 pub use status::{Role, Status};
 pub use store::medium::{Medium, PlainFiles};

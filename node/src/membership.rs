@@ -5,7 +5,7 @@
 //! it votes, and a leader lets another one lead before it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use crate::Timing;
 use crate::blocking::blocking;
 use crate::ending::Ending;
-use crate::group_name::{AdoptError, GroupName};
+use crate::group_name::{AdoptError, GroupName, new_name};
 use crate::raft::network::raft_client;
 use crate::raft::{Group, LogId, Types};
 
@@ -131,6 +131,8 @@ pub struct Membership {
     pub(crate) dialer: Dialer,
     pub(crate) ending: Arc<Ending>,
     pub(crate) group: Group,
+    /// When a leader was last heard. Raft itself goes on naming the last one it knew.
+    pub(crate) heard_at: Mutex<Option<Instant>>,
 }
 
 impl Membership {
@@ -160,9 +162,7 @@ impl Membership {
     }
 
     async fn name_group(&self) -> Result<String, MembershipError> {
-        let mut name = [0; 16];
-        getrandom::fill(&mut name).map_err(unavailable)?;
-        let name = format!("{:032x}", u128::from_be_bytes(name));
+        let name = new_name().map_err(unavailable)?;
         self.join(name.clone()).await.map_err(unavailable)?;
         Ok(name)
     }
@@ -194,10 +194,10 @@ impl Membership {
                 return Err(MembershipError::AddressTaken { node: *node, address: known.addr.clone() });
             }
         }
-        if new.node != self.id {
-            self.invite(new).await?;
-        }
         if membership.get_node(&new.node).is_none() {
+            // A member that is one already is not asked again: where it has lost its directory it waits like a new one, and
+            // must not come back without the votes that it gave.
+            self.invite(new).await?;
             let learner = BTreeMap::from([(new.node, BasicNode::new(&new.address))]);
             self.change(ChangeMembers::AddNodes(learner)).await?;
             tracing::info!(node = new.node, address = new.address, "a learner was added");
@@ -289,7 +289,8 @@ impl Membership {
         let heir = match to {
             Some(to) if voters.contains(&to) => to,
             Some(to) => return Err(MembershipError::NoMember { node: to }),
-            None => most_up_to_date(&metrics, self.id, &voters).ok_or(MembershipError::NoSuccessor)?,
+            None => most_up_to_date(&metrics, self.id, &voters, self.timing.election_max)
+                .ok_or(MembershipError::NoSuccessor)?,
         };
         tracing::info!(to = heir, "handing the leadership over");
         self.group.trigger().transfer_leader(heir).await.map_err(unavailable)?;
@@ -301,8 +302,11 @@ impl Membership {
 
     /// Lets another member lead where this one does and can, for a bounded time: it is about to stop.
     pub async fn hand_over(&self) {
+        let Ok(metrics) = self.leading() else { return };
         let is_alone = self.group.voter_ids().eq([self.id]);
-        if is_alone || self.leading().is_err() {
+        // Where no quorum answers there is nobody who could take over.
+        let is_deserted = metrics.last_quorum_acked.is_none_or(|at| at.elapsed() > 2 * self.timing.election_max);
+        if is_alone || is_deserted {
             return;
         }
         match self.transfer(None).await {
@@ -361,33 +365,39 @@ impl Membership {
         MembershipError::NotLeader { leader: leader.map(|node| node.addr.clone()) }
     }
 
+    /// A leader was heard.
+    pub(crate) fn heard(&self) {
+        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_in_touch(&self) -> bool {
+        let heard_at = *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.leading().is_ok() || heard_at.is_some_and(|at| at.elapsed() < self.timing.greet)
+    }
+
     /// One step of the job by which a member finds out that it was removed, and tells where it is: it asks the others
     /// while it hears of no leader, and the leader where its address has changed.
     pub(crate) async fn greet(&self) {
         let metrics = self.group.metrics().borrow_watched().clone();
         let membership = metrics.membership_config.membership();
-        let Some(me) = membership.get_node(&self.id) else {
-            return;
-        };
-        if me.addr != self.address && metrics.current_leader == Some(self.id) {
+        let has_moved = membership.get_node(&self.id).is_some_and(|me| me.addr != self.address);
+        if has_moved && metrics.current_leader == Some(self.id) {
             self.move_member(self.id, self.address.clone()).await;
             return;
         }
-        let has_moved = me.addr != self.address;
-        if metrics.current_leader.is_some() && !has_moved {
+        if self.is_in_touch() && !has_moved {
             return;
         }
         let mine = metrics.committed_membership_config.log_id().map_or(0, |id| id.index);
-        let began = Instant::now();
         for (node, other) in membership.nodes().filter(|(node, _)| **node != self.id) {
             let Some(answer) = self.greet_one(*node, &other.addr).await else { continue };
             let theirs = answer.membership.map_or(0, |id| id.index);
-            if !answer.is_member && theirs > mine {
+            // A member that is about to be added may not know it yet, but the others do.
+            if !answer.is_member && theirs >= mine {
                 self.ending.because(format!("node {} was removed from the cluster", self.id));
                 return;
             }
         }
-        tracing::debug!(took = ?began.elapsed(), "greeted the other members");
     }
 
     async fn greet_one(&self, node: u64, address: &str) -> Option<pb::GreetResponse> {
@@ -399,12 +409,12 @@ impl Membership {
 }
 
 /// The other voter with the longest log, among those that were heard of last.
-fn most_up_to_date(metrics: &RaftMetrics<Types>, me: u64, voters: &[u64]) -> Option<u64> {
+fn most_up_to_date(metrics: &RaftMetrics<Types>, me: u64, voters: &[u64], lately: Duration) -> Option<u64> {
     let replication = metrics.replication.as_ref()?;
     let has = |voter: &u64| replication.get(voter).copied().flatten();
     let acked = |voter: &u64| metrics.heartbeat.as_ref().and_then(|heard| heard.get(voter).cloned()).flatten();
     let others = voters.iter().filter(|voter| **voter != me);
-    others.max_by_key(|voter| (has(voter), acked(voter).map(|at| *at))).copied()
+    others.max_by_key(|voter| (acked(voter).is_some_and(|at| at.elapsed() < lately), has(voter))).copied()
 }
 
 fn unavailable(error: impl std::fmt::Display) -> MembershipError {

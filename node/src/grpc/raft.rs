@@ -55,6 +55,7 @@ impl Raft for Service {
             ));
             unreadable(error)
         })?;
+        self.node.membership().heard();
         let answer = self.node.group().append_entries(rpc).await.map_err(stopped)?;
         Ok(Response::new(wire::append_response(answer)))
     }
@@ -91,6 +92,7 @@ impl Raft for Service {
         let mut pieces = request.into_inner();
         let mut first = pieces.message().await?.ok_or_else(|| Status::invalid_argument("no piece of a snapshot"))?;
         self.node.membership().name.check(first.envelope.take()).map_err(misdirected)?;
+        self.node.membership().heard();
         let vote = wire::snapshot_vote(first.vote.take()).map_err(unreadable)?;
         let not_kept = |error: io::Error| Status::internal(format!("the snapshot cannot be kept: {error}"));
         let mut incoming = self.node.snapshots.receive().map_err(not_kept)?;

@@ -25,6 +25,11 @@ pub(crate) trait Stored: Sized {
         self.to_message().encode_to_vec()
     }
 
+    /// The length of the encoded value.
+    fn encoded_len(&self) -> usize {
+        self.to_message().encoded_len()
+    }
+
     fn decode(bytes: &[u8]) -> io::Result<Self> {
         Self::from_message(Self::Message::decode(bytes).map_err(failed)?)
     }

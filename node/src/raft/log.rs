@@ -75,6 +75,20 @@ impl LogFile {
         Ok((Self { database, tail: Mutex::new(tail) }, closed))
     }
 
+    /// Creates the log of a directory whose snapshot holds everything up to `last`.
+    pub(crate) fn create_behind(medium: &dyn Medium, directory: &Path, last: LogId) -> io::Result<()> {
+        let (log, _) = Self::open(medium, directory)?;
+        let write = log.database.begin_write().map_err(failed)?;
+        {
+            let mut facts = write.open_table(FACTS).map_err(failed)?;
+            facts.insert(PURGED, last.encode().as_slice()).map_err(failed)?;
+            // Or the next term could be one that the log has been through.
+            let vote = Vote { leader_id: last.leader_id, committed: true };
+            facts.insert(VOTE, vote.encode().as_slice()).map_err(failed)?;
+        }
+        write.commit().map_err(failed)
+    }
+
     /// The last entry of the log.
     pub(crate) fn last_index(&self) -> Option<u64> {
         self.tail().last.map(|last| last.index)
@@ -119,8 +133,14 @@ impl LogFile {
         if let Some(transaction) = transaction {
             room = read_disk(&transaction, from, on_disk_until, room, &mut entries)?;
         }
-        if room > 0 {
-            entries.extend(pending.into_iter().map(|entry| (*entry).clone()));
+        for entry in pending {
+            if room == 0 {
+                break;
+            }
+            if bytes != usize::MAX {
+                room = room.saturating_sub(entry.encoded_len());
+            }
+            entries.push((*entry).clone());
         }
         Ok(entries)
     }
@@ -143,7 +163,11 @@ fn read_disk(
         if index.value() != expected {
             break;
         }
-        into.push(Entry::decode(value.value())?);
+        into.push(Entry::decode(value.value()).map_err(|error| {
+            damaged(format!(
+                "entry {expected} of the raft log cannot be read ({error}): it is damaged, or a newer version wrote it"
+            ))
+        })?);
         expected += 1;
         room = room.saturating_sub(value.value().len());
         if room == 0 && expected < to {

@@ -143,6 +143,10 @@ impl Peer {
                 self.peers.heard_of(self.target, &address, Some(&error));
                 Err(Unreachable::from_string(error).into())
             }
+            // A heartbeat that takes long is nothing to tell of: one that gets no answer at all breaks the connection.
+            Err(_) if patience < APPEND_PATIENCE && action == RPCTypes::AppendEntries => {
+                Err(Timeout { action, id: self.peers.me, target: self.target, timeout: patience }.into())
+            }
             Err(_) => {
                 self.peers.heard_of(self.target, &address, Some(&format!("no answer within {patience:?}")));
                 Err(Timeout { action, id: self.peers.me, target: self.target, timeout: patience }.into())

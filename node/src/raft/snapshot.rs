@@ -77,6 +77,19 @@ impl Snapshots {
         self.current()?.ok_or_else(|| damaged("the snapshot just written is gone"))
     }
 
+    /// Writes the rows of another snapshot under another head, as the first snapshot of this directory.
+    pub(crate) fn rewrite(&self, mut rows: Reader, head: &Head) -> io::Result<()> {
+        let part = self.new_part()?;
+        let mut writer = RecordWriter::new(BufWriter::with_capacity(1 << 20, &part.file));
+        writer.write(header_record(head))?;
+        while let Some((key, value)) = rows.next_row()? {
+            writer.write(row_record(&key, &value))?;
+        }
+        writer.finish()?.flush()?;
+        part.file.sync_all()?;
+        self.offer(part, meta_of(head)?)
+    }
+
     /// Makes a complete file the current snapshot, unless a later one came first.
     pub(crate) fn offer(&self, mut file: SnapshotFile, meta: SnapshotMeta) -> io::Result<()> {
         let mut current = self.current_meta();
@@ -250,7 +263,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    fn open(file: File) -> io::Result<Self> {
+    pub(crate) fn open(file: File) -> io::Result<Self> {
         let mut input = BufReader::with_capacity(1 << 20, file);
         let mut hash = Sha256::new();
         let bytes = read_record(&mut input)?;

@@ -23,6 +23,30 @@ pub(crate) fn damaged(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
 }
 
+/// Opens a file by `open`, and names it in whatever is wrong with it. redb reports some damage by a panic, which ends here.
+pub(crate) fn named<T>(path: &Path, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    // What a panic leaves half done is dropped with it: nothing of it is used again.
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
+    match opened {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(io::Error::new(error.kind(), Named { path: path.to_owned(), error })),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(damaged(format!("{} is damaged: {text}", path.display())))
+        }
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be used: {error}", path.display())]
+struct Named {
+    path: PathBuf,
+    #[source]
+    error: io::Error,
+}
+
 /// Makes the names in a directory durable. A created or renamed file may otherwise be gone after a loss of power,
 /// however well its content was synced.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {

@@ -60,6 +60,8 @@ impl Cluster {
             patience: Duration::from_secs(4),
             // Tests take this step by hand.
             session_check: Duration::from_secs(3600),
+            // There is nobody at these addresses.
+            greet: Duration::from_secs(3600),
             ..Timing::default()
         };
         let wire = Arc::new(Wire::default());

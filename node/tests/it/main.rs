@@ -9,6 +9,7 @@ mod log_suite;
 mod meta_suite;
 mod net;
 mod restart;
+mod restore;
 mod snapshot;
 mod start;
 mod watch;

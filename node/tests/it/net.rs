@@ -141,6 +141,11 @@ impl Net {
         self.node(id).meta()
     }
 
+    /// How often the member synced a file since it started.
+    pub(crate) fn syncs(&self, id: u64) -> u64 {
+        self.members[&id].power.syncs()
+    }
+
     pub(crate) fn running(&self) -> Vec<u64> {
         self.members.keys().copied().collect()
     }

@@ -74,3 +74,42 @@ async fn a_new_directory_is_private() {
     let mode = fs::metadata(world.root().join("node")).expect("the directory").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_is_named_and_ends_the_start_in_an_orderly_way() {
+    for name in ["state.redb", "log.redb"] {
+        let mut world = World::start().await;
+        crate::world::put_tokens(&world.meta(), 0..200).await;
+        world.stop().await;
+        let file = world.config.data_dir.join(name);
+        let whole = fs::read(&file).expect("the file");
+        let mut refused = 0;
+        // The head with its magic number, both commit slots, the first pages, the middle, the end cut off.
+        for at in [0, 20, 64, 100, 128, 200, 256, 330, 4096, 4200, 8192, whole.len() / 2] {
+            let mut damaged = whole.clone();
+            damaged[at..].iter_mut().take(32).for_each(|byte| *byte ^= 0x55);
+            fs::write(&file, &damaged).expect("it is damaged");
+            refused += u32::from(is_refused(&world.config, name).await);
+        }
+        for length in [1, 100, 4096, whole.len() / 2] {
+            fs::write(&file, &whole[..length]).expect("it is cut off");
+            refused += u32::from(is_refused(&world.config, name).await);
+        }
+        assert!(refused >= 5, "{name}: only {refused} damages were found");
+    }
+}
+
+/// Whether the start is refused, with the name of the file. What redb does not look at when it opens may be damaged.
+async fn is_refused(config: &Config, name: &str) -> bool {
+    match Node::start(config.clone(), Components::default()).await {
+        Ok(node) => {
+            node.crash().await;
+            false
+        }
+        Err(error @ StartError::Storage { .. }) => {
+            assert!(error.to_string().contains(name), "{error}");
+            true
+        }
+        Err(error) => panic!("{error}"),
+    }
+}

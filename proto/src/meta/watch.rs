@@ -13,7 +13,7 @@ use crate::state::command::Change;
 #[derive(Debug)]
 pub struct Hub {
     window: Mutex<Window>,
-    sender: broadcast::Sender<WatchEvent>,
+    sender: broadcast::Sender<Heard>,
     capacity: usize,
 }
 
@@ -26,6 +26,12 @@ struct Window {
     /// Every change at or below this revision has been published.
     reached: Revision,
 }
+
+/// An event, or that a part of history was skipped.
+type Heard = Result<WatchEvent, Skipped>;
+
+#[derive(Debug, Clone, Copy)]
+struct Skipped;
 
 /// What a watcher hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +48,7 @@ pub struct Watch(Source);
 
 #[derive(Debug)]
 enum Source {
-    Hub { backlog: VecDeque<WatchEvent>, receiver: broadcast::Receiver<WatchEvent> },
+    Hub { backlog: VecDeque<WatchEvent>, receiver: broadcast::Receiver<Heard> },
     Relay(mpsc::Receiver<Result<WatchEvent, MetaError>>),
 }
 
@@ -69,7 +75,7 @@ impl Hub {
             window.compacted = oldest.revision;
         }
         // Sent under the lock, so that a watcher that starts now has it either in its backlog or in its receiver.
-        let _ = self.sender.send(WatchEvent::Changed(change));
+        let _ = self.sender.send(Ok(WatchEvent::Changed(change)));
     }
 
     /// Every change up to `revision` has been published. Watchers hear of it with the next [`Hub::beat`].
@@ -81,15 +87,17 @@ impl Hub {
     /// Tells watchers how far they are. In line with the changes, so that no progress can overtake one.
     pub fn beat(&self) {
         let window = self.window();
-        let _ = self.sender.send(WatchEvent::Progress(window.reached));
+        let _ = self.sender.send(Ok(WatchEvent::Progress(window.reached)));
     }
 
-    /// Forgets everything up to `revision`, as after a snapshot was installed. Watchers that were behind it are told.
+    /// Forgets everything up to `revision` and skips what led there, as after a snapshot was installed: every running watch ends
+    /// with [`MetaError::Compacted`], after what was published before.
     pub fn compact(&self, revision: Revision) {
         let mut window = self.window();
         window.changes.clear();
         window.compacted = revision;
         window.reached = window.reached.max(revision);
+        let _ = self.sender.send(Err(Skipped));
     }
 
     /// Every change after `after`, with what is already known of the progress behind those that are kept.
@@ -116,17 +124,18 @@ impl Watch {
     /// The next event. May be dropped while it waits; nothing is lost.
     ///
     /// # Errors
-    /// [`MetaError::Compacted`] where this watcher was too slow; [`MetaError::Unavailable`] where the host is gone.
+    /// [`MetaError::Compacted`] where this watcher was too slow, or history was skipped; [`MetaError::Unavailable`] where the host is gone.
     pub async fn next(&mut self) -> Result<WatchEvent, MetaError> {
         match &mut self.0 {
             Source::Hub { backlog, receiver } => {
                 if let Some(event) = backlog.pop_front() {
                     return Ok(event);
                 }
-                receiver.recv().await.map_err(|error| match error {
-                    broadcast::error::RecvError::Lagged(_) => MetaError::Compacted,
-                    broadcast::error::RecvError::Closed => gone(),
-                })
+                match receiver.recv().await {
+                    Ok(Ok(event)) => Ok(event),
+                    Ok(Err(Skipped)) | Err(broadcast::error::RecvError::Lagged(_)) => Err(MetaError::Compacted),
+                    Err(broadcast::error::RecvError::Closed) => Err(gone()),
+                }
             }
             Source::Relay(events) => events.recv().await.unwrap_or_else(|| Err(gone())),
         }

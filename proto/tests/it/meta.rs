@@ -44,8 +44,12 @@ async fn a_slow_watcher_is_dropped_and_not_waited_for() {
 #[tokio::test]
 async fn an_installed_snapshot_compacts() {
     let hub = Hub::new(8, Revision(0));
+    let mut running = hub.watch(Revision(0)).unwrap();
     hub.publish(change(1));
     hub.compact(Revision(10));
+    hub.publish(change(11));
+    assert_eq!(running.next_change().await, Ok(change(1)));
+    assert_eq!(running.next_change().await, Err(MetaError::Compacted), "what led from 1 to 10 was never heard");
     assert!(matches!(hub.watch(Revision(9)), Err(MetaError::Compacted)));
     assert!(hub.watch(Revision(10)).is_ok());
 }
