@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
-use openraft::{BasicNode, ChangeMembers, RaftMetrics};
+use openraft::{BasicNode, ChangeMembers, Instant as _, RaftMetrics};
 use roadstead_proto::rpc::{Dialer, Role};
 use roadstead_proto::wire::pb::raft::v1 as pb;
 use tokio::time::{Instant, timeout};
