@@ -43,7 +43,7 @@ enum Ended {
     /// Nobody can record it any more.
     Void,
     /// Another try may succeed: at once, or when the metadata is back.
-    Waits(Deferred),
+    Waits(Box<Deferred>),
 }
 
 impl Later {
@@ -97,7 +97,7 @@ impl Tools {
             match self.record_deferred(deferred).await {
                 Ended::Done => recorded += 1,
                 Ended::Void => {}
-                Ended::Waits(deferred) => self.later.push(deferred),
+                Ended::Waits(deferred) => self.later.push(*deferred),
             }
         }
         if recorded > 0 {
@@ -122,9 +122,9 @@ impl Tools {
                     }
                     Err(MetaError::Refused(refusal)) => {
                         debug!(%refusal, "a late result was refused");
-                        Ended::Waits(deferred)
+                        Ended::Waits(Box::new(deferred))
                     }
-                    Err(_) => Ended::Waits(deferred),
+                    Err(_) => Ended::Waits(Box::new(deferred)),
                 }
             }
             // Somebody else brought the same home; it may also be our own first try, whose answer was lost.
@@ -132,13 +132,13 @@ impl Tools {
                 self.discard_unless(object, Some(stored.0.key)).await;
                 Ended::Done
             }
-            Ok(Lease::Elsewhere(_)) => Ended::Waits(deferred),
+            Ok(Lease::Elsewhere(_)) => Ended::Waits(Box::new(deferred)),
             Err(MetaError::Refused(refusal)) => {
                 debug!(%refusal, "a late result is void");
                 self.discard_unless(object, None).await;
                 Ended::Void
             }
-            Err(_) => Ended::Waits(deferred),
+            Err(_) => Ended::Waits(Box::new(deferred)),
         }
     }
 

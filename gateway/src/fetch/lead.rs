@@ -26,6 +26,7 @@ use crate::upstream::error::Answer;
 use crate::upstream::exchange::ExchangeError;
 
 /// How far this gateway came.
+#[expect(clippy::large_enum_variant, reason = "one for each download, taken apart at once")]
 enum Pumped {
     All(Taken),
     Failed(FillFailure),

@@ -145,7 +145,7 @@ impl Task {
             let step = match self.seek(&mut seeker, !download.is_nothing()).await {
                 Supply::Lead(mandate) => self.lead(mandate, &mut download, &mut seeker).await,
                 Supply::Follow(peer) => self.follow(&peer, &mut download, &mut seeker).await,
-                Supply::Stored(known) => self.from_storage(*known, &mut download).await,
+                Supply::Stored(known) => self.take_stored(*known, &mut download).await,
                 Supply::Nothing(phase) => {
                     fill.enter(phase);
                     Step::Ended
@@ -184,7 +184,7 @@ impl Task {
     }
 
     /// It is stored: whatever is still missing comes from there.
-    async fn from_storage(&self, known: Known, download: &mut Download<'_>) -> Step {
+    async fn take_stored(&self, known: Known, download: &mut Download<'_>) -> Step {
         let Finish { blobs, fill, .. } = &self.finish;
         let Some(mut intake) = download.take_intake() else {
             if download.is_nothing() {
