@@ -124,6 +124,7 @@ impl Task {
                     fill.enter(Phase::NotHere(not_here));
                     return Ok(Some(Step::Ended));
                 }
+                Event::Stored(known) => return Ok(Some(self.take_stored(*known, download).await)),
                 // It was said to another repository: this one asks itself.
                 Event::NotHere(..) | Event::Gone => return Ok(None),
                 Event::Failed(fault) => {

@@ -184,7 +184,7 @@ impl Task {
     }
 
     /// It is stored: whatever is still missing comes from there.
-    async fn take_stored(&self, known: Known, download: &mut Download<'_>) -> Step {
+    pub(super) async fn take_stored(&self, known: Known, download: &mut Download<'_>) -> Step {
         let Finish { blobs, fill, .. } = &self.finish;
         let Some(mut intake) = download.take_intake() else {
             if download.is_nothing() {

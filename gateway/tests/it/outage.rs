@@ -67,6 +67,9 @@ async fn a_blob_is_still_downloaded_once_and_recorded_later() {
     }
     assert_eq!(world.upstream().counters().blob_gets(digest), 1);
     assert_eq!(world.get(&path).await.digest(), digest);
+    for other in &others {
+        assert_eq!(world.get_url(&other.url(&path)).await.digest(), digest);
+    }
     assert_eq!(world.upstream().counters().blob_gets(digest), 1, "it is known where it was pulled");
 
     world.meta.set_outage(false);
@@ -82,6 +85,22 @@ async fn a_blob_is_still_downloaded_once_and_recorded_later() {
     assert!(view.upstreams[0].right.is_some());
     for other in &others {
         assert_eq!(world.get_url(&other.url(&path)).await.digest(), digest);
+    }
+    assert_eq!(world.upstream().counters().blob_gets(digest), 1);
+}
+
+#[tokio::test]
+async fn one_after_the_other_the_gateways_hear_of_what_the_chosen_one_has() {
+    let (world, others, image) = three().await;
+    let digest = image.layers()[0].digest();
+    let path = blob("a", digest);
+    world.meta.set_outage(true);
+    assert_eq!(world.get(&path).await.digest(), digest);
+    for other in &others {
+        eventually("what the chosen one has is heard of", async || {
+            world.get_url(&other.url(&path)).await.digest() == digest
+        })
+        .await;
     }
     assert_eq!(world.upstream().counters().blob_gets(digest), 1);
 }

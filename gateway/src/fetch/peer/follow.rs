@@ -13,6 +13,7 @@ use roadstead_proto::wire::pb::peer::v1::peer_client::PeerClient;
 use tonic::Streaming;
 
 use super::wire;
+use crate::catalog::Known;
 use crate::upstream::error::{Fault, NotHere};
 
 /// For whom an upstream was asked: its right to the bytes is the leader's matter.
@@ -35,6 +36,8 @@ pub(in crate::fetch) enum Event {
     Failed(Fault),
     /// It does not lead it, or no longer.
     Gone,
+    /// It has it, by the right of whom it was to begin it for.
+    Stored(Box<Known>),
 }
 
 /// Why a download could not be followed, or not to its end. Both say the same of the blob: nothing.

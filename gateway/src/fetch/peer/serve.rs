@@ -10,6 +10,7 @@ use roadstead_proto::domain::lease::LeaseKey;
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::rpc::{Guard, Role};
 use roadstead_proto::wire::Record;
+use roadstead_proto::wire::pb::meta::v1::StoredContent;
 use roadstead_proto::wire::pb::peer::v1 as pb;
 use roadstead_proto::wire::pb::peer::v1::follow_event::Event as Pb;
 use roadstead_proto::wire::pb::peer::v1::peer_server::Peer;
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status};
 use tracing::debug;
 
 use super::wire;
+use crate::catalog::Known;
 use crate::fetch::blobs::Blobs;
 use crate::fetch::fill::{Fill, Follower, Kept, Part, Phase, Reach};
 use crate::fetch::join::Wanted;
@@ -26,6 +28,13 @@ use crate::fetch::join::Wanted;
 const AHEAD: usize = 2;
 
 type Events = Pin<Box<dyn Stream<Item = Result<pb::FollowEvent, Status>> + Send>>;
+
+/// What there is of what was asked for.
+enum Found {
+    Runs(Arc<Fill>),
+    Stored(StoredContent),
+    Nothing,
+}
 
 /// The peer service of a gateway.
 pub(crate) struct PeerService {
@@ -40,7 +49,7 @@ impl PeerService {
     }
 
     /// The download to follow: one that runs, or one that is begun as it is asked for.
-    fn find(&self, request: &pb::FollowRequest) -> Result<Option<Arc<Fill>>, Status> {
+    fn find(&self, request: &pb::FollowRequest) -> Result<Found, Status> {
         let key = request.key.clone().ok_or_else(|| Status::invalid_argument("the key is missing"))?;
         let key = LeaseKey::from_message(key).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let LeaseKey::Fill { region, source, digest } = key else {
@@ -50,16 +59,23 @@ impl PeerService {
             return Err(Status::failed_precondition("this gateway belongs to another region"));
         }
         if let Some(fill) = self.blobs.running().get(&(source, digest)) {
-            return Ok(Some(Arc::clone(fill)));
+            return Ok(Found::Runs(Arc::clone(fill)));
         }
-        let Some(wanted) = &request.begin else { return Ok(None) };
+        let Some(wanted) = &request.begin else { return Ok(Found::Nothing) };
         let repository: RepositoryName =
             wanted.repository.parse().map_err(|_| Status::invalid_argument("the repository is no name"))?;
         // Who knows another configuration than we do would get other bytes than it means.
         let view = self.blobs.tools.snapshots.current().upstream(UpstreamId(wanted.upstream));
         let Some(view) = view.filter(|view| view.upstream.epoch == Epoch(wanted.upstream_epoch)) else {
-            return Ok(None);
+            return Ok(Found::Nothing);
         };
+        // It may have been done a moment ago, for the same entry.
+        if let Some(Known { right, location: Some(location) }) =
+            self.blobs.tools.catalog.known(&view, &repository, &digest)
+        {
+            let (location, right) = (Some(location.to_message()), Some(right.to_message()));
+            return Ok(Found::Stored(StoredContent { location, right }));
+        }
         let wanted = Wanted {
             view: &view,
             repository: &repository,
@@ -68,7 +84,7 @@ impl PeerService {
             lost: None,
             elsewhere: false,
         };
-        Ok(self.blobs.lead_for_peer(&wanted))
+        Ok(self.blobs.lead_for_peer(&wanted).map_or(Found::Nothing, Found::Runs))
     }
 }
 
@@ -79,9 +95,11 @@ impl Peer for PeerService {
     async fn follow(&self, request: Request<pb::FollowRequest>) -> Result<Response<Events>, Status> {
         self.guard.admit(&request, &[Role::Gateway])?;
         let request = request.into_inner();
-        let Some(fill) = self.find(&request)? else {
-            let gone = futures::stream::once(async { Ok(event(Pb::Gone(pb::Gone {}))) });
-            return Ok(Response::new(gone.boxed()));
+        let only = |said: Pb| Ok(Response::new(futures::stream::once(async { Ok(event(said)) }).boxed()));
+        let fill = match self.find(&request)? {
+            Found::Runs(fill) => fill,
+            Found::Stored(stored) => return only(Pb::Stored(stored)),
+            Found::Nothing => return only(Pb::Gone(pb::Gone {})),
         };
         debug!(digest = %fill.digest(), gateway = request.gateway, offset = request.offset, "followed by another gateway");
         let follower = fill.follow();

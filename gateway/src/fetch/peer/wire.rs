@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use roadstead_proto::domain::entry::BlobLocation;
+use roadstead_proto::domain::entry::{BlobLocation, Right};
 use roadstead_proto::domain::image::RepositoryName;
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::wire::pb::peer::v1 as pb;
 use roadstead_proto::wire::{DecodeError, Record};
 
 use super::follow::{Event, OnBehalf};
+use crate::catalog::Known;
 use crate::fetch::error::FillFailure;
 use crate::upstream::error::{Fault, NotHere};
 
@@ -117,6 +118,12 @@ pub(super) fn event_from(m: pb::FollowEvent) -> Result<Event, DecodeError> {
         Pb::NotHere(not_here) => not_here_from(&not_here)?,
         Pb::Failed(failed) => Event::Failed(fault_from(failed)),
         Pb::Gone(pb::Gone {}) => Event::Gone,
+        Pb::Stored(stored) => {
+            let location = stored.location.ok_or(field("StoredContent", "location"))?;
+            let right = stored.right.ok_or(field("StoredContent", "right"))?;
+            let location = Some(BlobLocation::from_message(location)?);
+            Event::Stored(Box::new(Known { right: Right::from_message(right)?, location }))
+        }
     })
 }
 
