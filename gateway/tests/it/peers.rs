@@ -1,11 +1,13 @@
 //! Several gateways, one download: whoever leads it is followed, outlived and replaced.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use roadstead_loadtest::content::digest_of;
 use roadstead_loadtest::image::{Blob, Image};
 use roadstead_loadtest::registry::{Effect, Fault, Kind};
 
-use crate::world::{Second, World, blob, eventually, read};
+use crate::world::{Second, World, blob, eventually, manifest, read};
 
 const SIZE: u64 = 3_000_000;
 
@@ -159,7 +161,7 @@ async fn a_failure_is_one_failure_for_all() {
     world.upstream().push("a", "x", &image);
     let digest = layer(&image).digest();
     world.upstream().set_faults([
-        Fault::latency(std::time::Duration::from_millis(700)).on(Kind::BlobGet),
+        Fault::latency(Duration::from_millis(700)).on(Kind::BlobGet),
         Fault::bare_status(503, "busy").on(Kind::BlobGet),
     ]);
     let path = blob("a", digest);
@@ -201,11 +203,53 @@ async fn wrong_bytes_end_cleanly_nowhere() {
     world.upstream().push("a", "x", &image);
     let digest = layer(&image).digest();
     world.upstream().set_faults([
-        Fault::latency(std::time::Duration::from_millis(300)).on(Kind::BlobGet),
+        Fault::latency(Duration::from_millis(300)).on(Kind::BlobGet),
         Fault::new(Effect::Corrupt { at: 1_500_000 }).on(Kind::BlobGet),
     ]);
     let path = blob("a", digest);
     let (one, other) = tokio::join!(world.begin(&path), begin_at(&world, &second, &path));
     assert!(read(one).await.is_err());
     assert!(read(other).await.is_err());
+}
+
+#[tokio::test]
+async fn a_leader_that_is_there_and_cannot_be_reached_is_passed_by_in_the_end() {
+    let (world, image) = halfway().await;
+    let cut_off = world.gateway_cut_off("second").await;
+    let digest = layer(&image).digest();
+    let path = blob("a", digest);
+    let leading = begin_at(&world, &cut_off, &path).await;
+    // The second download does not stand still; it comes only once the first leader was waited for.
+    assert_eq!(world.get(&path).await.digest(), digest);
+    assert_eq!(world.upstream().counters().blob_gets(digest), 2);
+    assert!(!world.is_recorded(digest).await, "who leads records it, and nobody else");
+    world.upstream().release();
+    assert_eq!(digest_of(&read(leading).await.unwrap()), digest);
+    world.settle(digest).await;
+}
+
+#[tokio::test]
+async fn a_tag_is_asked_for_once_by_all_and_so_is_whether_it_still_stands() {
+    let world = World::start().await;
+    let (second, third) = (world.gateway_called("second").await, world.gateway_called("third").await);
+    let image = Image::builder(5).build();
+    world.upstream().push("a", "x", &image);
+    // As long as this, all of them are there before there is an answer.
+    world.upstream().set_faults([Fault::latency(Duration::from_millis(500)).on_manifests()]);
+    let path = manifest("a", "x");
+    let urls = [world.url(&path), second.url(&path), third.url(&path)];
+    let pull = async || {
+        let pulls = urls.iter().map(|url| world.get_url(url));
+        for answer in futures::future::join_all(pulls).await {
+            assert_eq!(answer.digest(), image.digest());
+        }
+    };
+    pull().await;
+    world.tag_recorded("a", "x").await;
+    let counters = world.upstream().counters();
+    assert_eq!((counters.of(Kind::ManifestGet), counters.of(Kind::ManifestHead)), (1, 0));
+    world.clock.advance(Duration::from_secs(25 * 3600));
+    pull().await;
+    let counters = world.upstream().counters();
+    assert_eq!((counters.of(Kind::ManifestGet), counters.of(Kind::ManifestHead)), (1, 1));
 }

@@ -242,6 +242,14 @@ impl World {
         Second::start(name, config, components).await
     }
 
+    /// One that others do not get through to: at the address that it gives nobody listens.
+    pub(crate) async fn gateway_cut_off(&self, name: &str) -> Second {
+        let (mut config, components) = self.parts(name, Telemetry::new().unwrap());
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        config.peer_address = Some(nobody.to_string());
+        Second::start(name, config, components).await
+    }
+
     /// One in another region, with a bucket of its own, which reads this region's through `reading`.
     pub(crate) async fn gateway_in(
         &self,
@@ -277,7 +285,7 @@ impl World {
         let config = Config {
             gateway: GatewayId(name.into()),
             region: RegionId::default_region(),
-            peer_address: None, // `launch` knows it
+            peer_address: None, // `launch` finds one
             anonymous_pull: self.anonymous,
             mirror_registry: self.mirror,
             manifest_memory: 1 << 20,
@@ -400,7 +408,7 @@ async fn launch(mut config: Config, components: Components) -> Running {
             listener.set_nonblocking(true).unwrap();
             TcpListener::from_std(listener).unwrap()
         });
-    config.peer_address = Some(peers.local_addr().unwrap().to_string());
+    config.peer_address.get_or_insert(peers.local_addr().unwrap().to_string());
     let gateway = Gateway::start(config, components).await.unwrap().with_peers(peers);
     let base = format!("http://{}", listener.local_addr().unwrap());
     let admin_base = format!("http://{}", admin.local_addr().unwrap());
