@@ -33,8 +33,10 @@ impl Ending {
     /// Waits for a reason.
     pub(crate) async fn wait(&self) -> String {
         let mut reasons = self.0.subscribe();
-        match reasons.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
+        // Nothing is held while it waits on: whoever waits may do so on any thread.
+        let known = reasons.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        match known {
+            Ok(reason) => reason.unwrap_or_default(),
             // The sender is this value itself.
             Err(_) => std::future::pending().await,
         }
