@@ -4,13 +4,17 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use crate::{cluster, serve, tls};
+use crate::{cluster, gateway, node, serve, tls};
 
 /// What is asked of this process.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Serve pulls, everything in one process.
     Serve(Box<serve::Flags>),
+    /// Serve pulls as one of many gateways.
+    Gateway(Box<gateway::Flags>),
+    /// Keep the metadata.
+    Node(Box<node::Flags>),
     /// Ask a cluster.
     Cluster(Box<cluster::Flags>),
     /// Make certificates.
@@ -35,6 +39,10 @@ struct CommandLine {
 enum Command {
     /// Serve pulls: gateway, metadata and blobs in one process
     Serve(Box<serve::Flags>),
+    /// Serve pulls as one of many gateways of a cluster
+    Gateway(Box<gateway::Flags>),
+    /// Keep the metadata of a cluster, as one of its nodes
+    Node(Box<node::Flags>),
     /// Administer a cluster
     Cluster(Box<cluster::Flags>),
     /// Make the certificates of a cluster
@@ -52,6 +60,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
     }
     Ok(match CommandLine::try_parse_from(arguments)?.command {
         Command::Serve(flags) => Request::Serve(flags),
+        Command::Gateway(flags) => Request::Gateway(flags),
+        Command::Node(flags) => Request::Node(flags),
         Command::Cluster(flags) => Request::Cluster(flags),
         Command::Tls(flags) => Request::Tls(flags),
     })

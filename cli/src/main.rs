@@ -5,6 +5,8 @@
 //! | `command.rs` | the command line: which command, with which flags |
 //! | `exit.rs` | how the process ends: exit codes and the last words |
 //! | `serve/` | `roadstead serve`: gateway, one-member node and local directory in one process |
+//! | `node/` | `roadstead node`: a member of the group that keeps the metadata |
+//! | `gateway/` | `roadstead gateway`: one of many gateways over such nodes |
 //! | `cluster/` | `roadstead cluster`: administration over the service of the nodes |
 //! | `tls/` | `roadstead tls`: the authority of a cluster and its certificates |
 //! | `settings/` `directory/` `startup/` `written/` | what roles share: settings, the data directory, the steps of a start, values as people write them |
@@ -18,6 +20,8 @@ mod cluster;
 mod command;
 mod directory;
 mod exit;
+mod gateway;
+mod node;
 mod serve;
 mod settings;
 mod startup;
@@ -42,6 +46,14 @@ fn main() -> ExitCode {
         Request::Serve(flags) => {
             let check_only = flags.pulls.check_config;
             role(check_only, serve::plan(*flags, variable), serve::run)
+        }
+        Request::Gateway(flags) => {
+            let check_only = flags.pulls.check_config;
+            role(check_only, gateway::plan(*flags, variable), gateway::run)
+        }
+        Request::Node(flags) => {
+            let check_only = flags.check_config;
+            role(check_only, node::plan(*flags, variable), node::run)
         }
         Request::Cluster(flags) => errand(cluster::plan(*flags, variable), cluster::run),
         Request::Tls(flags) => errand(tls::plan(flags), tls::run),

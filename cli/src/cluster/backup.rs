@@ -1,4 +1,4 @@
-//! The whole metadata into a file.
+//! The whole metadata into a file, and from a file into a new directory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,6 +10,7 @@ use roadstead_proto::wire::pb::admin::v1::SnapshotRequest;
 use tokio::time::timeout;
 
 use super::call::{Admin, CallError};
+use super::flags::Restore;
 use super::progress;
 use crate::written::shell_word;
 
@@ -32,6 +33,9 @@ pub(crate) enum BackupError {
         /// Why.
         source: io::Error,
     },
+    /// The file or the directory.
+    #[error(transparent)]
+    Restore(#[from] roadstead_node::RestoreError),
     /// The stream ended before anything came.
     #[error("the node sent an empty snapshot; see its log")]
     Empty,
@@ -65,6 +69,20 @@ pub(super) async fn snapshot(admin: &Admin, out: &Path) -> Result<String, Backup
         "Wrote {size} bytes to {}. It holds names, addresses and encrypted passwords: keep it, and the secret key, where only \
          you can read them.\n",
         shell_word(out)
+    ))
+}
+
+/// Makes the data directory of a new cluster's first node.
+pub(super) fn restore(restore: &Restore) -> Result<String, BackupError> {
+    let Restore { snapshot, data_dir, node_id, address } = restore;
+    progress(format_args!("reading {}", snapshot.display()));
+    let cluster = roadstead_node::restore(data_dir, snapshot, *node_id, &address.to_string())?;
+    let data_dir = shell_word(data_dir);
+    Ok(format!(
+        "Made {data_dir}, of cluster {cluster} with node {node_id} as its only member.\n\n\
+         Next, start that node, and add others with empty directories to it:\n\n  \
+         roadstead node --node-id {node_id} --data-dir {data_dir} --address {address} ...\n  \
+         roadstead cluster add --node {address} --id NUMBER --address HOST:PORT\n"
     ))
 }
 

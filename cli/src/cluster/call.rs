@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use roadstead_proto::meta::MetaError;
 use roadstead_proto::rpc::dial::DialError;
 use roadstead_proto::rpc::status::{from_status, was_sent};
 use roadstead_proto::rpc::{Dialer, Identity, Role};
@@ -35,6 +36,18 @@ pub(crate) enum CallError {
     /// No connection came about.
     #[error("cannot {doing}: no node was reached at {node} ({reason}); {advice}")]
     Unreached {
+        /// What was asked for.
+        doing: &'static str,
+        /// Of whom.
+        node: HostPort,
+        /// What the connection said.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The connection came about, and was no use.
+    #[error("cannot {doing}: the call to {node} broke off ({reason}); it may have been done all the same; {advice}")]
+    Broken {
         /// What was asked for.
         doing: &'static str,
         /// Of whom.
@@ -137,9 +150,13 @@ impl Admin {
                 CallError::Refused { doing, node, reason: told }
             }
             _ if !was_sent(status) => {
-                CallError::Unreached { doing, node, reason: from_status(status).to_string(), advice: self.advice() }
+                CallError::Unreached { doing, node, reason: reason(status), advice: self.advice() }
             }
-            _ => CallError::Failed { doing, node, reason: from_status(status).to_string() },
+            // A node's own words have no cause behind them.
+            _ if std::error::Error::source(status).is_some() => {
+                CallError::Broken { doing, node, reason: reason(status), advice: self.advice() }
+            }
+            _ => CallError::Failed { doing, node, reason: reason(status) },
         }
     }
 
@@ -155,5 +172,13 @@ impl Admin {
     pub(super) async fn status(&self) -> Result<StatusResponse, CallError> {
         let mut client = self.client()?;
         self.answer("show the cluster", QUESTION, client.status(StatusRequest { local: false })).await
+    }
+}
+
+/// What was said, with what it came from.
+fn reason(status: &Status) -> String {
+    match from_status(status) {
+        MetaError::Unavailable(reason) => reason,
+        other => other.to_string(),
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Transfer(Transfer),
     /// Copy the whole metadata into a file
     Snapshot(Snapshot),
+    /// Make the data directory of a new cluster's first node from such a file; asks no node
+    Restore(Restore),
 }
 
 /// Which node is asked, and as whom.
@@ -116,4 +118,23 @@ pub(crate) struct Snapshot {
     /// The file to write; one that is there is replaced once the new one is whole
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// The file that `roadstead cluster snapshot` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) snapshot: PathBuf,
+
+    /// The data directory to make; it must not be there yet, or be empty
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) data_dir: PathBuf,
+
+    /// The number of the node that will use it
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) node_id: u64,
+
+    /// Where that node will be reached
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: HostPort,
 }

@@ -6,7 +6,7 @@
 //! | `call.rs` | a call to a node, and what its failure means |
 //! | `members.rs` | init, add, remove, transfer |
 //! | `status.rs` | what the cluster says of itself, as a table and as JSON; pure |
-//! | `backup.rs` | the whole metadata into a file |
+//! | `backup.rs` | the whole metadata into a file, and from a file into a new directory |
 //!
 //! Every command does one thing and ends. What it was asked for goes to standard output, what it is doing to standard error.
 
@@ -27,7 +27,7 @@ use crate::written::HostPort;
 use backup::BackupError;
 use call::{Admin, CallError};
 pub(crate) use flags::Flags;
-use flags::{Access, Add, Command};
+use flags::{Access, Add, Command, Restore};
 
 /// The variable with a node's address.
 const NODE_VARIABLE: &str = "ROADSTEAD_NODE";
@@ -36,9 +36,11 @@ const NODE: &str = "127.0.0.1:7000";
 
 /// What is to be done, and by which node.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    admin: Admin,
-    request: Request,
+pub(crate) enum Plan {
+    /// Of a node that runs.
+    Call(Admin, Request),
+    /// Of none.
+    Restore(Restore),
 }
 
 /// What is asked of a node.
@@ -89,6 +91,7 @@ pub(crate) fn plan(flags: Flags, variable: impl Fn(&str) -> Option<OsString>) ->
         }
         Command::Remove(remove) => (remove.access, Request::Remove { node: remove.id }),
         Command::Transfer(transfer) => (transfer.access, Request::Transfer { to: transfer.to }),
+        Command::Restore(restore) => return Ok(Plan::Restore(restore)),
         Command::Snapshot(snapshot) => (snapshot.access, Request::Snapshot { out: snapshot.out }),
     };
     let Access { node, tls } = access;
@@ -100,13 +103,16 @@ pub(crate) fn plan(flags: Flags, variable: impl Fn(&str) -> Option<OsString>) ->
         (None, _) => NODE.parse().expect("the default is an address"),
     };
     let identity = tls::identity(tls, tls::FileTls::default(), Role::Admin, &variable)?;
-    Ok(Plan { admin: Admin::new(node, identity), request })
+    Ok(Plan::Call(Admin::new(node, identity), request))
 }
 
 /// Does it, and says what came of it.
 pub(crate) fn run(plan: Plan) -> Result<(), ClusterError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ProcessError::from)?;
-    let said = runtime.block_on(perform(&plan.admin, plan.request))?;
+    let said = match plan {
+        Plan::Call(admin, request) => runtime.block_on(perform(&admin, request))?,
+        Plan::Restore(restore) => backup::restore(&restore)?,
+    };
     // Nobody may be reading, which is no failure.
     let _ = std::io::stdout().write_all(said.as_bytes());
     Ok(())

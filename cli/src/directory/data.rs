@@ -70,10 +70,20 @@ impl Directory {
         let lock = lock(&path.join("lock")).map_err(failed(&path.join("lock")))?;
         let lock = lock.ok_or_else(|| DirectoryError::InUse { path: path.clone() })?;
         let directory = Self { path, _lock: lock };
-        for folder in [directory.blobs(), directory.spool()] {
-            private_folder(&folder).map_err(failed(&folder))?;
+        directory.with_folder(Self::spool)
+    }
+
+    /// The same with a folder for blobs.
+    pub(crate) fn with_blobs(self) -> Result<Self, DirectoryError> {
+        self.with_folder(Self::blobs)
+    }
+
+    fn with_folder(self, folder: impl FnOnce(&Self) -> PathBuf) -> Result<Self, DirectoryError> {
+        let path = folder(&self);
+        match private_folder(&path) {
+            Ok(()) => Ok(self),
+            Err(source) => Err(DirectoryError::Io { path, source }),
         }
-        Ok(directory)
     }
 
     /// The directory itself.

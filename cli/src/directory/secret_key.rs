@@ -54,7 +54,7 @@ pub(crate) enum SecretKeyError {
     /// The key does not open what is stored.
     #[error(
         "the stored password of upstream `{upstream}` cannot be opened with the key of {origin}: {source}; \
-         start with the key that this data directory was used with before"
+         start with the key that was used before"
     )]
     Wrong {
         /// Which upstream's password.
@@ -96,7 +96,12 @@ pub(crate) fn obtain(
     Ok(SecretKey { keyring, warning: None })
 }
 
-fn prove(keyring: &Keyring, stored: &Configuration, origin: impl Fn() -> String) -> Result<(), SecretKeyError> {
+/// Whether the key opens everything that is stored.
+pub(crate) fn prove(
+    keyring: &Keyring,
+    stored: &Configuration,
+    origin: impl Fn() -> String,
+) -> Result<(), SecretKeyError> {
     for upstream in &stored.upstreams {
         if let Some(credentials) = &upstream.settings.credentials {
             keyring.open(&credentials.password).map_err(|source| SecretKeyError::Wrong {

@@ -72,7 +72,7 @@ pub(crate) enum StartError {
 /// Starts everything.
 pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, StartError> {
     let Plan { settings, exchange } = plan;
-    let directory = Directory::open(&settings.data_dir)?;
+    let directory = Directory::open(&settings.data_dir)?.with_blobs()?;
     let telemetry = Telemetry::new()?;
     let clock = Arc::new(SystemClock);
 

@@ -201,8 +201,9 @@ mod tests {
     use super::*;
     use crate::settings::storage::{FileAzure, FileGcs, FileRedirect, FileS3};
 
-    /// The example that operators copy.
-    const EXAMPLE: &str = include_str!("../../../deploy/config/serve.toml");
+    /// The examples that operators copy.
+    const SERVE: &str = include_str!("../../../deploy/config/serve.toml");
+    const GATEWAY: &str = include_str!("../../../deploy/config/gateway.toml");
 
     #[test]
     fn mistakes_are_named_with_their_line_and_without_its_content() {
@@ -225,10 +226,31 @@ mod tests {
         }
     }
 
-    /// Every key stands in the example: the pattern names each, so that a new one has to be added here and there.
     #[test]
-    fn the_example_shows_every_key() {
-        let shown: String = EXAMPLE.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
+    fn the_examples_show_every_key() {
+        let (cluster, tls) = shows_every_key_of_pulls(SERVE);
+        assert!(cluster.is_none() && tls.is_none());
+        let (cluster, tls) = shows_every_key_of_pulls(GATEWAY);
+        let Some(FileCluster {
+            nodes,
+            gateway_id: Some(_),
+            region: Some(_),
+            peer_listen: Some(_),
+            peer_address: Some(_),
+            shared_directory: Some(_),
+            secret_key_file: Some(_),
+            admin_token_file: Some(_),
+        }) = cluster
+        else {
+            panic!("a key is missing in the example's cluster: {cluster:?}");
+        };
+        assert_eq!(nodes.len(), 3);
+        assert!(matches!(tls, Some(FileTls { ca: Some(_), cert: Some(_), key: Some(_) })), "{tls:?}");
+    }
+
+    /// Every key stands in an example: the pattern names each, so that a new one has to be added here and there.
+    fn shows_every_key_of_pulls(example: &str) -> (Option<FileCluster>, Option<FileTls>) {
+        let shown: String = example.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
         let mut file: File = parse(&shown).unwrap_or_else(|(line, message)| panic!("line {line}: {message}"));
         let first = file.upstreams.swap_remove(0);
         let connection = file.upstream_connections.swap_remove(0);
@@ -248,8 +270,8 @@ mod tests {
             cache_validity: Some(_),
             storage,
             upstreams: _,
-            cluster: None,
-            tls: None,
+            cluster,
+            tls,
         } = file
         else {
             panic!("a key is missing in the example: {file:?}");
@@ -275,6 +297,7 @@ mod tests {
         else {
             panic!("a key is missing in the example's connection: {connection:?}");
         };
+        (cluster, tls)
     }
 
     fn shows_every_key_of_storage(storage: FileStorage) {

@@ -7,7 +7,7 @@ use super::*;
 
 /// The example, with every key in force.
 fn example() -> Vec<String> {
-    let text = include_str!("../../../deploy/config/serve.toml");
+    let text = include_str!("../../../deploy/config/gateway.toml");
     let is_key = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     let in_force = |line: &str| {
         let rest = line.strip_prefix("# ").unwrap_or(line);

@@ -22,5 +22,5 @@ pub(crate) mod tls;
 pub(crate) use flags::{PullFlags, address};
 pub(crate) use pulls::{
     ADMIN_TOKEN_VARIABLE, DataDir, SECRET_KEY_VARIABLE, Settings, SettingsError, TOKEN_LENGTH_ADVISED, is_token,
-    resolve, validity,
+    resolve, resolve_with, validity,
 };

@@ -166,11 +166,11 @@ pub(crate) fn resolve(
     if file.cluster.is_some() || file.tls.is_some() {
         return Err(SettingsError::Cluster);
     }
-    settings(flags, file, data_dir, &variable)
+    resolve_with(flags, file, data_dir, &variable)
 }
 
 /// Puts the settings together, with a file that was read already.
-pub(crate) fn settings(
+pub(crate) fn resolve_with(
     flags: PullFlags,
     file: File,
     data_dir: DataDir,

@@ -73,7 +73,7 @@ pub(crate) enum TlsError {
     },
     /// The certificate does not do what it is for.
     #[error(
-        "the certificate {} is not one of a {role}: {reason}; make one with: roadstead tls issue --role {role}",
+        "the certificate {} does not prove the role {role}: {reason}; make one with: roadstead tls issue --role {role}",
         path.display()
     )]
     Unfit {

@@ -163,7 +163,7 @@ impl fmt::Display for Said {
             }
             Self::Issue { files, role, name } => {
                 let (certificate, key) = (files.certificate(name), files.key(name));
-                writeln!(f, "Issued the certificate of a {role}:\n")?;
+                writeln!(f, "Issued a certificate of the role {role}:\n")?;
                 writeln!(f, "  {}", certificate.display())?;
                 writeln!(f, "  {}  its private key", key.display())?;
                 writeln!(

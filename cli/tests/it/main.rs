@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps the tests may panic as they may")]
 
+mod cluster;
 mod drain;
 mod first_start;
 mod listeners;

@@ -119,7 +119,8 @@ pub(crate) struct Ended {
 }
 
 impl Roadstead {
-    fn spawn(mut command: Command) -> Self {
+    /// Starts it and waits for nothing.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let printed = Lines::of(child.stdout.take().unwrap());
         let logged = Lines::of(child.stderr.take().unwrap());
@@ -128,7 +129,12 @@ impl Roadstead {
 
     /// Starts it and waits until it has printed everything.
     pub(crate) fn start(command: Command) -> Self {
-        let mut started = Self::spawn(command);
+        Self::spawn(command).until_it_serves()
+    }
+
+    /// Waits until it has printed everything that a process prints that serves pulls.
+    pub(crate) fn until_it_serves(self) -> Self {
+        let mut started = self;
         started.printed_line("  docker pull ");
         started.prefix = started.field("Pull prefix");
         started.url = format!("http://{}", started.prefix.split_once('/').unwrap().0);

@@ -31,9 +31,11 @@ impl Authority {
         self.0.path().join("roadstead-tls").join(name)
     }
 
-    /// The three files of a certificate, which is made; as arguments.
+    /// The three files of a certificate, which is made where it is not there; as arguments.
     pub(crate) fn issue(&self, role: Role, name: &str) -> [String; 6] {
-        said(self.0.path(), &["tls", "issue", "--role", role.name(), "--name", name]);
+        if !self.file(&format!("{name}.pem")).exists() {
+            said(self.0.path(), &["tls", "issue", "--role", role.name(), "--name", name]);
+        }
         let path = |file: &str| self.file(file).display().to_string();
         let (ca, cert, key) = (path("ca.pem"), path(&format!("{name}.pem")), path(&format!("{name}.key")));
         ["--tls-ca".into(), ca, "--tls-cert".into(), cert, "--tls-key".into(), key]
