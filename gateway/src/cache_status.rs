@@ -20,6 +20,8 @@ pub enum CacheStatus {
         /// Past its validity by this much.
         by: Duration,
     },
+    /// From another region's bucket, by this request: no upstream was asked.
+    Copied,
     /// From the upstream, by this request.
     Miss,
     /// From the upstream, by another request for the same that was under way.
@@ -35,6 +37,7 @@ impl CacheStatus {
         match self {
             Self::Hit => Self::HIT.to_owned(),
             Self::Stretched => "roadstead; hit; detail=rate_budget".to_owned(),
+            Self::Copied => "roadstead; hit; detail=region".to_owned(),
             Self::KnownDigest => "roadstead; fwd=uri-miss; fwd-status=200; detail=known_digest".to_owned(),
             Self::Revalidated => "roadstead; fwd=stale; fwd-status=200; detail=revalidated".to_owned(),
             Self::Stale { reason, by } => {
@@ -54,10 +57,11 @@ impl CacheStatus {
             Self::Stretched => 1,
             Self::Revalidated => 2,
             Self::KnownDigest => 3,
-            Self::Collapsed => 4,
-            Self::Miss => 5,
+            Self::Copied => 4,
+            Self::Collapsed => 5,
+            Self::Miss => 6,
             // That a part is old is what matters most to whoever reads the whole.
-            Self::Stale { .. } => 6,
+            Self::Stale { .. } => 7,
         };
         if rank(other) > rank(self) { other } else { self }
     }
@@ -69,6 +73,7 @@ impl CacheStatus {
             Self::Stretched => "stretched",
             Self::Revalidated | Self::KnownDigest => "revalidated",
             Self::Stale { .. } => "stale",
+            Self::Copied => "copied",
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
         }

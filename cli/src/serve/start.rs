@@ -96,6 +96,7 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
         anonymous_pull,
         spool_dir: directory.spool(),
     };
+    let regions = plane::regions(&settings, &place.region, &meter)?;
     let (registry, upstreams) = first_start::first_registry(&configuration).ok_or(ConfigureError::NoRegistry)?;
     let banner = Banner {
         listen: listeners.pulls_at,
@@ -111,7 +112,7 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
         meta: meta.clone(),
         leases: meta,
         store: storage.store,
-        regions: std::collections::HashMap::new(),
+        regions,
         exchange: Arc::new(exchange),
         clock,
         keyring,

@@ -301,9 +301,12 @@ mod tests {
     }
 
     fn shows_every_key_of_storage(storage: FileStorage) {
-        let FileStorage { s3: Some(s3), gcs: Some(gcs), azure: Some(azure), redirect: Some(redirect) } = storage else {
+        let FileStorage { s3: Some(s3), gcs: Some(gcs), azure: Some(azure), redirect: Some(redirect), regions } =
+            storage
+        else {
             panic!("a table is missing in the example: {storage:?}");
         };
+        assert!(regions.values().any(|region| region.s3.is_some()), "a region is missing in the example");
         let FileS3 {
             bucket: _,
             prefix: Some(_),

@@ -1,5 +1,6 @@
 //! Where blobs are kept, as an operator says it: the tables below `[storage]`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use roadstead_gateway::config::Redirects;
 use roadstead_proto::domain::limits;
+use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::domain::secret::Secret;
 use roadstead_storage::config::{
     Azure, Backend, Checksum, Cloud, Config, ConfigError, Gcs, S3, S3Credentials, Service,
@@ -28,6 +30,21 @@ pub(crate) struct FileStorage {
     pub(crate) azure: Option<FileAzure>,
     /// Who is sent to the bucket.
     pub(crate) redirect: Option<FileRedirect>,
+    /// The buckets of regions, by name.
+    #[serde(default)]
+    pub(crate) regions: BTreeMap<String, FileRegion>,
+}
+
+/// `[storage.regions.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileRegion {
+    /// A bucket of S3.
+    pub(crate) s3: Option<FileS3>,
+    /// A bucket of Google Cloud Storage.
+    pub(crate) gcs: Option<FileGcs>,
+    /// A container of Azure Blob Storage.
+    pub(crate) azure: Option<FileAzure>,
 }
 
 /// `[storage.s3]`.
@@ -116,6 +133,8 @@ pub(crate) struct StorageSettings {
     pub(crate) bucket: Option<Cloud>,
     /// Nobody without.
     pub(crate) redirects: Option<Redirects>,
+    /// The buckets of regions: what lies there is copied before an upstream is asked.
+    pub(crate) regions: BTreeMap<RegionId, Cloud>,
 }
 
 /// Why blobs cannot be kept as the file says.
@@ -124,6 +143,20 @@ pub(crate) enum StorageSettingsError {
     /// More than one bucket.
     #[error("[storage.{0}] and [storage.{1}] are both there; blobs are kept in one place, so leave one of them out")]
     Several(&'static str, &'static str),
+    /// Not a region's name.
+    #[error("[storage.regions] names `{0}`, which is no region: {1}")]
+    Region(String, String),
+    /// A region that is kept nowhere.
+    #[error("[storage.regions.{0}] names no bucket; add [storage.regions.{0}.s3], .gcs or .azure")]
+    RegionWithoutBucket(RegionId),
+    /// What is wrong with a region's bucket.
+    #[error("of region {region}: {source}")]
+    OfRegion {
+        /// Which.
+        region: RegionId,
+        /// What.
+        source: Box<StorageSettingsError>,
+    },
     /// A secret in the file itself.
     #[error(
         "[storage] has a `{0}` in the configuration file; keep it in a file or an environment variable and name that by \
@@ -197,27 +230,63 @@ pub(crate) fn resolve(
     uploads: PathBuf,
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<StorageSettings, StorageSettingsError> {
-    let FileStorage { s3, gcs, azure, redirect } = file;
+    let FileStorage { s3, gcs, azure, redirect, regions } = file;
+    let bucket = of_one(s3, gcs, azure, variable)?;
+    let auto = redirect.filter(|redirect| redirect.mode == Some(FileMode::Auto));
+    let public_endpoint = auto.as_ref().and_then(|redirect| redirect.endpoint.clone());
+    let bucket = bucket.map(|bucket| Cloud { uploads, public_endpoint, ..bucket });
+    if let Some(bucket) = &bucket {
+        validate(bucket)?;
+    }
+    let redirects = auto.map(|redirect| of_redirect(&redirect, bucket.is_some())).transpose()?;
+    let regions =
+        regions.into_iter().map(|(name, region)| of_region(name, region, variable)).collect::<Result<_, _>>()?;
+    Ok(StorageSettings { bucket, redirects, regions })
+}
+
+fn of_region(
+    name: String,
+    file: FileRegion,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<(RegionId, Cloud), StorageSettingsError> {
+    let region: RegionId = match name.parse() {
+        Ok(region) => region,
+        Err(error) => return Err(StorageSettingsError::Region(name, format!("{error}"))),
+    };
+    let bucket = of_one(file.s3, file.gcs, file.azure, variable).and_then(|bucket| {
+        bucket.iter().try_for_each(validate)?;
+        Ok(bucket)
+    });
+    match bucket {
+        Ok(Some(bucket)) => Ok((region, bucket)),
+        Ok(None) => Err(StorageSettingsError::RegionWithoutBucket(region)),
+        Err(error) => Err(StorageSettingsError::OfRegion { region, source: Box::new(error) }),
+    }
+}
+
+fn validate(bucket: &Cloud) -> Result<(), StorageSettingsError> {
+    let backend = Backend::Cloud(Box::new(bucket.clone()));
+    Ok(Config { backend, ..Config::local("unused") }.validate()?)
+}
+
+/// The one bucket that is named, if any.
+fn of_one(
+    s3: Option<FileS3>,
+    gcs: Option<FileGcs>,
+    azure: Option<FileAzure>,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Option<Cloud>, StorageSettingsError> {
     let named = [("s3", s3.is_some()), ("gcs", gcs.is_some()), ("azure", azure.is_some())];
     let mut named = named.into_iter().filter(|(_, there)| *there);
     if let (Some((first, _)), Some((second, _))) = (named.next(), named.next()) {
         return Err(StorageSettingsError::Several(first, second));
     }
-    let bucket = match (s3, gcs, azure) {
+    Ok(match (s3, gcs, azure) {
         (Some(s3), ..) => Some(of_s3(s3, variable)?),
         (_, Some(gcs), _) => Some(of_gcs(gcs)?),
         (.., Some(azure)) => Some(of_azure(azure, variable)?),
         (None, None, None) => None,
-    };
-    let auto = redirect.filter(|redirect| redirect.mode == Some(FileMode::Auto));
-    let public_endpoint = auto.as_ref().and_then(|redirect| redirect.endpoint.clone());
-    let bucket = bucket.map(|bucket| Cloud { uploads, public_endpoint, ..bucket });
-    if let Some(bucket) = &bucket {
-        let backend = Backend::Cloud(Box::new(bucket.clone()));
-        Config { backend, ..Config::local("unused") }.validate()?;
-    }
-    let redirects = auto.map(|redirect| of_redirect(&redirect, bucket.is_some())).transpose()?;
-    Ok(StorageSettings { bucket, redirects })
+    })
 }
 
 fn of_redirect(redirect: &FileRedirect, has_bucket: bool) -> Result<Redirects, StorageSettingsError> {
@@ -341,6 +410,9 @@ impl fmt::Display for StorageSettings {
             Some(bucket) => {
                 writeln!(f, "  storage          {bucket}, as {}", who(&bucket.service))?;
             }
+        }
+        for (region, bucket) in &self.regions {
+            writeln!(f, "  region {:<9} {bucket}, as {}, for reading", region.as_str(), who(&bucket.service))?;
         }
         let Some(Redirects { min_size, networks, expiry }) = &self.redirects else {
             return writeln!(f, "  redirect         never");

@@ -14,7 +14,7 @@ fn with(text: &str) -> Result<StorageSettings, StorageSettingsError> {
 #[test]
 fn without_a_bucket_blobs_are_in_the_data_directory() {
     let settings = with("").unwrap();
-    assert_eq!(settings, StorageSettings { bucket: None, redirects: None });
+    assert_eq!(settings, StorageSettings { bucket: None, redirects: None, regions: BTreeMap::new() });
     assert_eq!(settings.to_string(), "  storage          the data directory\n  redirect         never\n");
 }
 
@@ -36,6 +36,19 @@ fn each_service_has_its_settings() {
     let azure = with("[azure]\naccount = 'a'\ncontainer = 'c'\naccount_key_env = 'KEY'").unwrap();
     assert!(azure.to_string().contains("az://a/c, as the account\n"), "{azure}");
     assert!(with(S3).unwrap().to_string().contains("as the environment says\n"));
+}
+
+#[test]
+fn other_regions_have_buckets_of_any_service() {
+    let text = format!(
+        "{S3}[regions.eu.gcs]\nbucket = 'e'\n[regions.us-east.s3]\nbucket = 'u'\naccess_key_id = 'READER'\n\
+         secret_access_key_env = 'KEY'"
+    );
+    let settings = with(&text).unwrap();
+    let shown = settings.to_string();
+    assert!(shown.contains("  region eu        gs://e, as the environment says, for reading\n"), "{shown}");
+    assert!(shown.contains("  region us-east   s3://u, as READER, for reading\n"), "{shown}");
+    assert_eq!(settings.regions.len(), 2);
 }
 
 #[test]
@@ -71,6 +84,9 @@ fn what_cannot_be_is_a_sentence_without_secrets() {
         (credentials("ca = '/nowhere/at/all'"), "from /nowhere/at/all"),
         ("[azure]\naccount='a'\ncontainer='c'\naccount_key = 'hunter2'".to_owned(), "has a `account_key` in the"),
         ("[redirect]\nmode = 'auto'\nnetworks = ['::/0']".to_owned(), "and there is none"),
+        (credentials("[regions.EU.gcs]\nbucket = 'b'"), "names `EU`, which is no region"),
+        (credentials("[regions.eu]"), "[storage.regions.eu] names no bucket"),
+        (credentials("[regions.eu.gcs]\nbucket = ''"), "of region eu: the bucket of the object store is empty"),
         (credentials("[redirect]\nmode = 'auto'"), "needs `networks`"),
         (credentials("[redirect]\nmode = 'auto'\nnetworks = []"), "needs `networks`"),
         (

@@ -1,14 +1,17 @@
 //! From settings to a gateway's configuration and its blobs.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use opentelemetry::metrics::Meter;
 use roadstead_gateway::config::{Config, Timeouts};
 use roadstead_proto::domain::lease::GatewayId;
 use roadstead_proto::domain::registry::RegionId;
+use roadstead_storage::blob::BlobStore;
 use roadstead_storage::cloud::capabilities::Answer;
 use roadstead_storage::config::Backend;
-use roadstead_storage::open::Opened;
+use roadstead_storage::open::{Opened, open_for_reading};
 
 use crate::settings::Settings;
 
@@ -41,6 +44,16 @@ pub(crate) async fn blobs(settings: &Settings, directory: PathBuf, meter: &Meter
         return Err(BlobsError::NoSignedUrls);
     }
     Ok(opened)
+}
+
+/// Opens the other regions' buckets for reading; `own` needs no other way to its own. Nothing is asked of them now.
+pub(crate) fn regions(
+    settings: &Settings,
+    own: &RegionId,
+    meter: &Meter,
+) -> Result<HashMap<RegionId, Arc<dyn BlobStore>>, BlobsError> {
+    let others = settings.storage.regions.iter().filter(|(region, _)| *region != own);
+    others.map(|(region, bucket)| Ok((region.clone(), open_for_reading(bucket, meter)?))).collect()
 }
 
 /// A client that is sent to such a store gets nothing.

@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use super::error::FillFailure;
 use super::spool::{Reader, Spool};
 use super::turns::Class;
+use crate::cache_status::CacheStatus;
 use crate::catalog::Known;
 use crate::meta::snapshot::UpstreamView;
 use crate::upstream::error::NotHere;
@@ -114,6 +116,8 @@ pub(super) struct Fill {
     progress: watch::Sender<Progress>,
     part: watch::Sender<Part>,
     kept: watch::Sender<Kept>,
+    /// It comes from another region's bucket; an upstream may have been asked for the rest.
+    copied: AtomicBool,
     /// Gateways that follow.
     followers: watch::Sender<usize>,
     /// Who may read it: the right to a running fill is earned like the right to stored bytes.
@@ -190,9 +194,24 @@ impl Fill {
             progress: watch::Sender::new(progress),
             part: watch::Sender::new(Part::Seeking),
             kept: watch::Sender::new(Kept::Unknown),
+            copied: AtomicBool::new(false),
             followers: watch::Sender::new(0),
             admitted,
         }
+    }
+
+    /// What is said of it to whoever led it, or joined.
+    pub(super) fn cache_status(&self, led: bool) -> CacheStatus {
+        match led {
+            false => CacheStatus::Collapsed,
+            true if self.copied.load(Ordering::Relaxed) => CacheStatus::Copied,
+            true => CacheStatus::Miss,
+        }
+    }
+
+    /// It comes from another region's bucket.
+    pub(super) fn is_a_copy(&self) {
+        self.copied.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn admits(&self, upstream: UpstreamId, repository: &RepositoryName) -> bool {

@@ -12,7 +12,6 @@ use super::source::{ByteOrigin, Lost, Source, stored};
 use super::spool::{Reader, SpoolError};
 use super::task::{Finish, Standing, Task};
 use super::turns::Class;
-use crate::cache_status::CacheStatus;
 use crate::catalog::LookedUp;
 use crate::config::Timeouts;
 use crate::meta::snapshot::UpstreamView;
@@ -182,7 +181,6 @@ async fn await_headers(
     timeouts: Timeouts,
 ) -> Result<Answer<Source>, FetchError> {
     let upstream = wanted.view.upstream.id;
-    let status = if led { CacheStatus::Miss } else { CacheStatus::Collapsed };
     let patience = wanted.size.map_or(timeouts.answer, |_| timeouts.headers);
     let phase = tokio::time::timeout(patience, fill.answered()).await;
     let size = match (phase, wanted.size) {
@@ -198,5 +196,7 @@ async fn await_headers(
         (Ok(Phase::Failed(failure)), _) => return Err(failure.into()),
         (Ok(Phase::Asking), _) => return Err(FetchError::Abandoned),
     };
+    // Known by now, where anybody has answered.
+    let status = fill.cache_status(led);
     Ok(Answer::Here(Source { upstream, size, status, origin: ByteOrigin::Fill(fill, reader, size) }))
 }

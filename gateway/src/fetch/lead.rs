@@ -153,6 +153,7 @@ impl Task {
         let copy = tools.regions.open(&looked_up.elsewhere.copies, offset).await?;
         debug!(digest = %self.digest, object = %copy.location.key, offset, "from another region");
         download.copied = Some(right);
+        self.finish.fill.is_a_copy();
         let body = copy.bytes.map(|item| item.map_err(|error| ExchangeError::Connection(error.to_string())));
         Some(BlobBody { offset, size: Some(copy.location.size), body: body.boxed(), is_from_upstream: false })
     }

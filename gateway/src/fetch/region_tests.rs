@@ -14,7 +14,7 @@ use super::*;
 use crate::telemetry::Telemetry;
 
 const TIMES: Times = Times {
-    patience: Duration::from_millis(100),
+    patience: Duration::from_millis(300),
     silence: Duration::from_millis(50),
     // Longer than any test.
     away: Duration::from_secs(3600),

@@ -90,7 +90,7 @@ impl Resolver {
             Ok(CacheStatus::Miss | CacheStatus::KnownDigest) => "moved",
             Ok(CacheStatus::Stale { reason: "not-found", .. }) | Err(FetchError::NotFound) => "gone",
             Ok(CacheStatus::Stale { .. }) | Err(_) => "failed",
-            Ok(CacheStatus::Hit | CacheStatus::Stretched | CacheStatus::Collapsed) => "elsewhere",
+            Ok(CacheStatus::Hit | CacheStatus::Stretched | CacheStatus::Copied | CacheStatus::Collapsed) => "elsewhere",
         };
         debug!(repository = %name.repository, tag = %name.tag, outcome, "checked ahead");
         self.tools.metrics.refreshed(outcome);

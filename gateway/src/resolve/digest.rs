@@ -60,7 +60,7 @@ impl Resolver {
         }
         for (view, _) in &looked_up.elsewhere.entitled {
             if let Some(manifest) = self.manifests.copy(view, repository, digest).await {
-                let status = CacheStatus::Hit;
+                let status = CacheStatus::Copied;
                 return Ok(Resolved { manifest, upstream: view.upstream.id, status, age: None });
             }
         }
