@@ -112,6 +112,21 @@ mod tests {
     }
 
     #[test]
+    fn every_command_has_its_manual() {
+        for (words, part) in [
+            (&["serve"][..], "The first start creates group `default` (1) and registry 1"),
+            (&["gateway"], "A gateway keeps nothing that it cannot lose."),
+            (&["node"], "A node with an empty data directory waits"),
+            (&["cluster"], "Every command asks one node, and any node will do"),
+            (&["tls"], "A certificate names a"),
+        ] {
+            let words = [&["roadstead", "help"], words].concat();
+            let answer = parse(words.iter().map(OsString::from)).unwrap_err().to_string();
+            assert!(answer.contains(part), "{answer}");
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_no_success() {
         for words in [&["roadstead", "sail"][..], &["roadstead", "--sail"], &["roadstead", "serve", "harbour"]] {
             assert!(flags(words).unwrap_err().use_stderr(), "{words:?}");

@@ -50,7 +50,8 @@ pub(crate) enum Command {
     Restore(Restore),
 }
 
-/// Which node is asked, and as whom.
+// Which node is asked, and as whom.
+// No doc comment: clap would show it in place of the text of the command that this is a part of.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Access {
     /// The node to ask [default: 127.0.0.1:7000] [environment: ROADSTEAD_NODE]

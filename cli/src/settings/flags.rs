@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use crate::written::{LogFormat, Span};
 
-/// What is said of pulls on the command line.
+// What is said of pulls on the command line.
+// No doc comment: clap would show it in place of the text of the command that this is a part of.
 #[derive(Debug, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct PullFlags {
     /// Where clients pull: IP:PORT. Port 0 takes a free one, which is printed [default: 127.0.0.1:8080]

@@ -27,7 +27,8 @@ pub(crate) struct FileTls {
     pub(crate) key: Option<PathBuf>,
 }
 
-/// Who this process is to nodes and gateways, as typed.
+// Who this process is to nodes and gateways, as typed.
+// No doc comment: clap would show it in place of the text of the command that this is a part of.
 #[derive(Debug, Default, Clone, PartialEq, Eq, clap::Args)]
 pub(crate) struct TlsFlags {
     /// The authority (PEM) that signs the certificates of nodes, gateways and administrators, as `roadstead tls init` makes it
