@@ -3,7 +3,6 @@
 //! The order is part of the promise: listeners are bound, the directory is locked and blobs are opened before any node is
 //! asked; until the cluster has answered, both listeners say that this gateway is not ready.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +87,7 @@ pub(crate) async fn start(plan: Plan, stop: &CancellationToken) -> Result<Option
     // Without a bucket there is a shared directory: the settings were checked for it.
     let blobs = place.shared_directory.clone().unwrap_or_else(|| directory.blobs());
     let storage = plane::blobs(&settings, blobs, &telemetry.meter()).await?;
+    let regions = plane::regions(&settings, &place.region, &telemetry.meter())?;
 
     let dialer = Dialer::new(place.identity.clone());
     let nodes = place.nodes.iter().map(ToString::to_string).collect();
@@ -123,7 +123,7 @@ pub(crate) async fn start(plan: Plan, stop: &CancellationToken) -> Result<Option
         meta: meta.clone(),
         leases: meta,
         store: storage.store,
-        regions: HashMap::new(),
+        regions,
         exchange: Arc::new(exchange),
         clock: Arc::new(SystemClock),
         keyring,
