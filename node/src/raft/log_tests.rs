@@ -152,6 +152,7 @@ async fn a_purge_is_kept_and_hides_what_it_purged() {
     durable(log.append(entries(1, 0..10)).await).await;
     log.store.purge(log_id(1, 6)).await.expect("it purges");
     assert_eq!(log.read(0, 100).await, [7, 8, 9]);
+    log.store.writer.flush().await.expect("it is durable");
     let mut log = log.crash().await;
     assert_eq!(log.read(0, 100).await, [7, 8, 9]);
     let state = log.store.get_log_state().await.expect("a state");
@@ -161,10 +162,13 @@ async fn a_purge_is_kept_and_hides_what_it_purged() {
 #[tokio::test]
 async fn a_read_for_replication_is_bounded_by_bytes() {
     let mut log = Fixture::new();
-    durable(log.append(entries(1, 0..10)).await).await;
+    let appended = log.append(entries(1, 0..10)).await;
+    let one = entries(1, 1..2)[0].encode().len();
+    let on_its_way = log.store.file.read(1, 10, 3 * one).expect("a readable log").len();
+    assert_eq!(on_its_way, 3, "also of what is not on disk yet");
+    durable(appended).await;
     let read = |bytes| log.store.file.read(1, 10, bytes).expect("a readable log").len();
     assert_eq!(read(1), 1, "at least one");
-    let one = entries(1, 1..2)[0].encode().len();
     assert_eq!(read(3 * one), 3);
     assert_eq!(read(usize::MAX), 9);
 }

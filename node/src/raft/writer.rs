@@ -87,6 +87,11 @@ impl Writer {
         self.send(Job { op: Op::Append(entries), answer: Answer::Raft(flushed) })
     }
 
+    /// Removes entries up to and including `upto`, before whatever is queued after this.
+    pub(super) fn purge(&self, upto: LogId) -> io::Result<()> {
+        self.send(Job { op: Op::Purge(upto), answer: Answer::Nobody })
+    }
+
     /// The commit index has moved; the next commit takes it along.
     pub(super) fn committed_moved(&self) {
         // Fails only where the writer has stopped, which every real operation reports.
