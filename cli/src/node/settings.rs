@@ -153,12 +153,9 @@ mod tests {
         let config = Some(directory.path().join("node.toml"));
         let text = "node_id = 7\ndata_dir = 'file'\nlisten = '127.0.0.1:1'\naddress = 'node-g.example:7000'";
         std::fs::write(config.as_ref().unwrap(), text).unwrap();
-        let listen = Some("127.0.0.1:2".parse().unwrap());
-        let settings = resolved(Flags { config: config.clone(), listen, ..Flags::default() }).unwrap();
-        assert_eq!(
-            (settings.node_id, settings.listen, settings.data_dir.as_path()),
-            (7, listen.unwrap(), Path::new("file"))
-        );
+        let listen: SocketAddr = "127.0.0.1:2".parse().unwrap();
+        let settings = resolved(Flags { config: config.clone(), listen: Some(listen), ..Flags::default() }).unwrap();
+        assert_eq!((settings.node_id, settings.listen, settings.data_dir.as_path()), (7, listen, Path::new("file")));
         assert!(settings.to_string().contains("address       node-g.example:7000\n"), "{settings}");
         std::fs::write(config.as_ref().unwrap(), "nodeid = 7").unwrap();
         let error = resolved(Flags { config, ..Flags::default() }).unwrap_err().to_string();

@@ -20,7 +20,7 @@ async fn three_nodes_and_two_gateways_serve_one_image_downloaded_once() {
     cluster.world.pull(&a, TAG).await;
     cluster.world.pull(&b, TAG).await;
     for blob in cluster.world.image.blobs() {
-        assert_eq!(cluster.world.upstream.counters().blob_gets(&blob.digest().to_string()), 1);
+        assert_eq!(cluster.world.upstream.counters().blob_gets(blob.digest()), 1);
     }
 
     let is_whole = |status: &serde_json::Value| {
