@@ -184,6 +184,7 @@ impl Membership {
         if new.address.is_empty() {
             return Err(MembershipError::Invalid("a node needs an address that the others reach"));
         }
+        self.settled().await;
         let metrics = self.leading()?;
         let membership = metrics.membership_config.membership();
         for (node, known) in membership.nodes() {
@@ -253,6 +254,7 @@ impl Membership {
     /// # Errors
     /// Where it was not removed.
     pub async fn remove(&self, node: u64) -> Result<(), MembershipError> {
+        self.settled().await;
         let metrics = self.leading()?;
         let membership = metrics.membership_config.membership();
         if membership.get_node(&node).is_none() {
@@ -281,6 +283,7 @@ impl Membership {
     /// # Errors
     /// Where nobody took it over in time.
     pub async fn transfer(&self, to: Option<u64>) -> Result<u64, MembershipError> {
+        self.settled().await;
         let metrics = self.leading()?;
         if to == Some(self.id) {
             return Ok(self.id);
@@ -344,6 +347,20 @@ impl Membership {
             }
             Err(error) => Err(unavailable(error)),
         }
+    }
+
+    /// Returns once it is clear who leads, or does not become so in time: whoever was just elected may be asked before it
+    /// knows.
+    async fn settled(&self) {
+        if self.name.get().is_none() {
+            return;
+        }
+        let is_settled = |metrics: &RaftMetrics<Types>| {
+            let leads = metrics.state == openraft::ServerState::Leader;
+            metrics.current_leader.is_some_and(|leader| leader != self.id || leads)
+        };
+        // Where it stays unclear, the caller is told that no leader is known.
+        let _ = self.group.wait(Some(self.timing.hand_over)).metrics(is_settled, "a leader").await;
     }
 
     /// What raft says, where this member leads.

@@ -23,7 +23,7 @@ pub(super) fn pieces(view: View) -> impl Stream<Item = Result<pb::SnapshotPiece,
             Ok(export.next_piece()?.map(|data| (data, export)))
         });
         let step = step.await.map_err(unreadable)?;
-        Ok(step.map(|(data, export)| (pb::SnapshotPiece { data: data.into() }, Begun::Yes(export))))
+        Ok(step.map(|(data, export)| (pb::SnapshotPiece { data }, Begun::Yes(export))))
     })
 }
 
