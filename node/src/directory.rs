@@ -41,9 +41,10 @@ impl Directory {
         if let Some(marker) = &marker {
             check_marker(path, marker, config)?;
         }
-        let (log, log_closed) = LogFile::open(&*medium, path).map_err(storage_error)?;
-        let state = StateFile::open(medium, path).map_err(storage_error)?;
         let snapshots = Snapshots::open(path).map_err(storage_error)?;
+        let (log, log_closed) =
+            LogFile::open(&*medium, path, &config.compaction, snapshots.last_index()).map_err(storage_error)?;
+        let state = StateFile::open(medium, path).map_err(storage_error)?;
         let marker = match marker {
             Some(marker) => marker,
             // The marker is written last. Without it there is a new directory, or one that was never finished; a log

@@ -43,6 +43,17 @@ impl Snapshots {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The last entry that the current snapshot covers.
+    pub(crate) fn last_index(&self) -> Option<u64> {
+        self.current_meta().as_ref().and_then(|meta| meta.last_log_id).map(|id| id.index)
+    }
+
+    /// The size of the current snapshot.
+    pub(crate) fn current_bytes(&self) -> u64 {
+        let _current = self.current_meta();
+        std::fs::metadata(self.directory.join(SNAPSHOT_FILE)).map_or(0, |file| file.len())
+    }
+
     /// The current snapshot, open.
     pub(crate) fn current(&self) -> io::Result<Option<Snapshot>> {
         let meta = self.current_meta();
@@ -173,16 +184,43 @@ fn meta_of(head: &Head) -> io::Result<SnapshotMeta> {
     })
 }
 
+/// Bytes of a new snapshot that may wait for the disk. A file system may let an fsync of the log wait for everything that
+/// waits, and a proposal waits for that.
+const UNSYNCED_BYTES_MAX: usize = 4 << 20;
+
+/// A file that never has much to sync.
+struct Synced<'a> {
+    file: &'a File,
+    unsynced: usize,
+}
+
+impl Write for Synced<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.unsynced += written;
+        if self.unsynced >= UNSYNCED_BYTES_MAX {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Writes records, counting and hashing them.
 struct RecordWriter<'a> {
-    out: BufWriter<&'a File>,
+    out: BufWriter<Synced<'a>>,
     hash: Sha256,
     rows: u64,
 }
 
 impl<'a> RecordWriter<'a> {
     fn new(file: &'a File) -> Self {
-        Self { out: BufWriter::with_capacity(1 << 20, file), hash: Sha256::new(), rows: 0 }
+        let out = BufWriter::with_capacity(1 << 20, Synced { file, unsynced: 0 });
+        Self { out, hash: Sha256::new(), rows: 0 }
     }
 
     fn write(&mut self, record: pb::snapshot_record::Record) -> io::Result<()> {
