@@ -99,8 +99,13 @@ impl Node {
         let Directory { marker, log, log_closed, state, snapshots, lock } = directory;
         let started_with = log.last_index();
         let publisher = Arc::new(Publisher::new(Revision(state.applied_index().unwrap_or(0))));
-        let machine =
-            Machine::new(Arc::clone(&state), Arc::clone(&snapshots), Arc::clone(&publisher)).map_err(storage_error)?;
+        let machine = Machine::new(
+            Arc::clone(&state),
+            Arc::clone(&snapshots),
+            Arc::clone(&publisher),
+            Arc::clone(log.compactor()),
+        )
+        .map_err(storage_error)?;
         let writer = Writer::start(Arc::clone(&log));
         let store = LogStore::new(Arc::clone(&log), writer.clone(), Arc::clone(&state));
         let name = Arc::new(GroupName::new(config.data_dir.clone(), &marker));
@@ -109,6 +114,7 @@ impl Node {
         tell_membership(group.server_metrics());
         let meta = Arc::new(LocalMeta {
             group,
+            compactor: Arc::clone(log.compactor()),
             state,
             publisher,
             sessions: Sessions::default(),
@@ -260,6 +266,15 @@ impl Node {
         }
     }
 
+    /// Lets this member write a snapshot now, and forget the log behind it. Returns when it has begun.
+    ///
+    /// # Errors
+    /// Where the member has stopped.
+    pub async fn compact(&self) -> Result<(), Stopped> {
+        self.meta.compactor.demand();
+        self.meta.group.trigger().snapshot().await.map_err(|error| Stopped { reason: error.to_string() })
+    }
+
     /// What this member says about itself.
     pub fn status(&self) -> Status {
         let metrics = self.meta.group.metrics().borrow_watched().clone();
@@ -353,10 +368,10 @@ fn raft_config(config: &Config) -> openraft::Config {
         enable_leader_restore: Some(false),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.compaction.snapshot_every),
         max_in_snapshot_log_to_keep: config.compaction.keep,
-        // Above the distance between snapshots, or a member would be sent one that leaves it lagging again.
-        replication_lag_threshold: config.compaction.snapshot_every + config.compaction.keep,
         // What bounds a request is its size in bytes; of small entries, all that wait travel together.
         max_payload_entries: 4096,
+        // How far a new member may be behind to count as caught up.
+        replication_lag_threshold: config.compaction.keep.max(1_000),
         // For a whole snapshot; a transfer that moves no byte is ended by the transport.
         install_snapshot_timeout: 600_000,
         ..openraft::Config::default()

@@ -95,8 +95,12 @@ impl Default for Timing {
 /// When the log is compacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compaction {
-    /// A snapshot is written after so many entries.
+    /// A snapshot is written after so many entries at the earliest.
     pub snapshot_every: u64,
+    /// And not before the log has grown by so many bytes,
+    pub log_bytes_min: u64,
+    /// nor before it has grown by so much of the last snapshot's size.
+    pub log_percent_min: u64,
     /// So many entries stay in the log though a snapshot holds them: a member that was briefly away catches up by them
     /// instead of by a snapshot.
     pub keep: u64,
@@ -104,8 +108,17 @@ pub struct Compaction {
 
 impl Default for Compaction {
     fn default() -> Self {
-        // 20,000 entries are some 10 MB of log and less than a second of applying.
-        Self { snapshot_every: 20_000, keep: 5_000 }
+        // 16 MiB are some 30,000 entries and a second or two of applying. An entry with the access counts of five seconds may
+        // have a MiB, so that it is looked at more often than that many take.
+        Self { snapshot_every: 1_000, log_bytes_min: 16 << 20, log_percent_min: 50, keep: 5_000 }
+    }
+}
+
+impl Compaction {
+    /// A snapshot after so many entries, whatever its size: for tests.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn every(entries: u64, keep: u64) -> Self {
+        Self { snapshot_every: entries, log_bytes_min: 0, log_percent_min: 0, keep }
     }
 }
 

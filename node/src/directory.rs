@@ -41,9 +41,10 @@ impl Directory {
         if let Some(marker) = &marker {
             check_marker(path, marker, config)?;
         }
-        let (log, log_closed) = named(&path.join(LOG_FILE), || LogFile::open(&*medium, path)).map_err(storage_error)?;
-        let state = named(&path.join(STATE_FILE), || StateFile::open(medium, path)).map_err(storage_error)?;
         let snapshots = named(&path.join(SNAPSHOT_FILE), || Snapshots::open(path)).map_err(storage_error)?;
+        let open_log = || LogFile::open(&*medium, path, &config.compaction, snapshots.last_index());
+        let (log, log_closed) = named(&path.join(LOG_FILE), open_log).map_err(storage_error)?;
+        let state = named(&path.join(STATE_FILE), || StateFile::open(medium, path)).map_err(storage_error)?;
         let marker = match marker {
             Some(marker) => marker,
             // The marker is written last. Without it there is a new directory, or one that was never finished; a log

@@ -40,9 +40,11 @@
 //! | a log entry | raft counts this member's vote for it, so before any caller hears of it |
 //! | a vote, a truncation, a purge | the next step of raft |
 //! | the commit index | nothing waits for it: it travels with the next commit, or goes alone after 50 ms |
-//! | applied rows | a *checkpoint*: after 4096 entries, every 5 s, before a snapshot is offered, before the log is purged, when a member stops |
+//! | applied rows | a *checkpoint*: after 1024 entries, every 5 s, before a snapshot is offered, before the log is purged, when a member stops |
 //! | a snapshot file | it takes its name: written, synced, checkpoint, rename, fsync of the directory |
 //! | an installed state | it takes the old one's place: committed, rename, fsync of the directory; the snapshot file goes first |
+//!
+//! What the log has purged is out of sight at once and leaves the file in small steps, between which others write.
 //!
 //! So a crash costs the repetition of what was applied since the last checkpoint, and never an entry: what the log has
 //! purged, a checkpoint covers. The tests take the power away in the middle of all of this (`testing::power`).

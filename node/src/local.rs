@@ -25,6 +25,7 @@ use roadstead_proto::state::read::{self, ContentQuery, ContentView, TagView};
 use roadstead_proto::state::rows::RowsError;
 use tokio::time::timeout;
 
+use crate::raft::compaction::Compactor;
 use crate::raft::{Answer, Group, Types, Write};
 use crate::sessions::Sessions;
 use crate::store::rows::{ReadRows, is_unreadable};
@@ -34,6 +35,7 @@ use crate::watch::Publisher;
 /// [`MetaStore`] and [`Leases`] on this member.
 pub struct LocalMeta {
     pub(crate) group: Group,
+    pub(crate) compactor: Arc<Compactor>,
     pub(crate) state: Arc<StateFile>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) sessions: Sessions,

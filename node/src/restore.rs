@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use openraft::BasicNode;
+use roadstead_proto::domain::limits;
 
 use crate::directory::create_private;
 use crate::group_name::new_name;
@@ -53,7 +54,7 @@ pub enum RestoreError {
 pub fn restore(directory: &Path, file: &Path, node_id: u64, address: &str) -> Result<String, RestoreError> {
     let failed = |source| RestoreError::Directory { directory: directory.to_owned(), source };
     let open = || File::open(file).and_then(Reader::open);
-    let applied = named(file, || check(open()?)).map_err(RestoreError::Snapshot)?;
+    let applied = beyond(named(file, || check(open()?)).map_err(RestoreError::Snapshot)?);
     if directory.exists() && std::fs::read_dir(directory).map_err(failed)?.next().is_some() {
         return Err(RestoreError::NotEmpty { directory: directory.to_owned() });
     }
@@ -77,6 +78,12 @@ fn check(mut rows: Reader) -> io::Result<LogId> {
     let applied = rows.meta()?.last_log_id.ok_or_else(|| damaged("it holds nothing"))?;
     while rows.next_row()?.is_some() {}
     Ok(applied)
+}
+
+/// Where the new group begins: further than the old one can have come since the snapshot. Who has seen later revisions of
+/// it finds none that it knows, and takes everything anew; no token that it granted is ever granted again.
+fn beyond(applied: LogId) -> LogId {
+    LogId { index: applied.index.saturating_add(limits::RESTORE_GAP), ..applied }
 }
 
 fn alone(applied: LogId, node: u64, address: &str) -> io::Result<StoredMembership> {

@@ -17,8 +17,10 @@ use redb::{ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 use roadstead_proto::offload::offload;
 
 use super::codec::Stored;
+use super::compaction::Compactor;
 use super::writer::{Op, Writer};
 use super::{Entry, LogId, Types, Vote};
+use crate::config::Compaction;
 use crate::store::files::{Closed, OpenDatabase, damaged, failed, open_database};
 use crate::store::keys::{COMMITTED, ENTRIES, FACTS, LOG_CACHE_BYTES, LOG_FILE, LOG_FORMAT, PURGED, VOTE};
 use crate::store::medium::Medium;
@@ -31,6 +33,7 @@ const READ_BYTES_MAX: usize = 1 << 20;
 /// The log file with what is on its way to it.
 pub(crate) struct LogFile {
     pub(super) database: OpenDatabase,
+    compactor: Arc<Compactor>,
     tail: Mutex<Tail>,
 }
 
@@ -42,6 +45,8 @@ pub(super) struct Tail {
     /// What the file has of `committed`.
     saved_committed: Option<LogId>,
     pub(super) purged: Option<LogId>,
+    /// What the file has of `purged`: no entry may go before it says so.
+    saved_purged: Option<LogId>,
     pub(super) last: Option<LogId>,
     /// Appended and not yet synced: always the end of the log.
     pub(super) pending: BTreeMap<u64, Arc<Entry>>,
@@ -59,6 +64,25 @@ impl Tail {
         self.saved_committed = committed.or(self.saved_committed);
     }
 
+    /// Up to where entries are purged, as far as the file may be told: what raft purges is in its memory first.
+    pub(super) fn purged_on_disk(&self) -> Option<u64> {
+        self.saved_purged.map(|id| id.index)
+    }
+
+    /// About how many of the file's bytes the entries after `covered` take: by their number, and the file has room besides,
+    /// so that it is rather too many.
+    fn share_after(&self, covered: Option<u64>, bytes: u64) -> u64 {
+        let next = |index: Option<u64>| index.map_or(0, |index| index + 1);
+        let (first, end) = (next(self.purged.map(|id| id.index)), next(self.last.map(|id| id.index)));
+        let after = end.saturating_sub(first.max(next(covered)));
+        if after == 0 { 0 } else { (u128::from(bytes) * u128::from(after) / u128::from(end - first)) as u64 }
+    }
+
+    /// The file says that these are purged.
+    pub(super) fn purge_is_saved(&mut self, upto: LogId) {
+        self.saved_purged = self.saved_purged.max(Some(upto));
+    }
+
     /// Whether a commit now would bring the commit index forward.
     pub(super) fn committed_is_unsaved(&self) -> bool {
         self.committed != self.saved_committed && self.committed.map(|id| id.index) <= self.last.map(|id| id.index)
@@ -66,18 +90,30 @@ impl Tail {
 }
 
 impl LogFile {
-    /// Opens the log of a directory, or creates it.
-    pub(crate) fn open(medium: &dyn Medium, directory: &Path) -> io::Result<(Self, Closed)> {
+    /// Opens the log of a directory, or creates it. The last snapshot covers `covered`.
+    pub(crate) fn open(
+        medium: &dyn Medium,
+        directory: &Path,
+        compaction: &Compaction,
+        covered: Option<u64>,
+    ) -> io::Result<(Self, Closed)> {
         let create_tables = |write: &WriteTransaction| write.open_table(ENTRIES).map(drop);
-        let (database, closed) =
-            open_database(medium, &directory.join(LOG_FILE), LOG_CACHE_BYTES, LOG_FORMAT, create_tables)?;
+        let path = directory.join(LOG_FILE);
+        let (database, closed) = open_database(medium, &path, LOG_CACHE_BYTES, LOG_FORMAT, create_tables)?;
         let tail = load_tail(&database.begin_read().map_err(failed)?)?;
-        Ok((Self { database, tail: Mutex::new(tail) }, closed))
+        let grown = tail.share_after(covered, std::fs::metadata(&path)?.len());
+        let compactor = Arc::new(Compactor::new(compaction.clone(), grown));
+        Ok((Self { database, compactor, tail: Mutex::new(tail) }, closed))
+    }
+
+    /// Who says when the log is worth a snapshot.
+    pub(crate) fn compactor(&self) -> &Arc<Compactor> {
+        &self.compactor
     }
 
     /// Creates the log of a directory whose snapshot holds everything up to `last`.
     pub(crate) fn create_behind(medium: &dyn Medium, directory: &Path, last: LogId) -> io::Result<()> {
-        let (log, _) = Self::open(medium, directory)?;
+        let (log, _) = Self::open(medium, directory, &Compaction::default(), Some(last.index))?;
         let write = log.database.begin_write().map_err(failed)?;
         {
             let mut facts = write.open_table(FACTS).map_err(failed)?;
@@ -196,6 +232,7 @@ fn load_tail(transaction: &ReadTransaction) -> io::Result<Tail> {
         committed,
         saved_committed: committed,
         purged,
+        saved_purged: purged,
         last: last.max(purged),
         pending: BTreeMap::new(),
     })

@@ -34,7 +34,7 @@ impl Fixture {
 
     fn open(directory: TempDir) -> Self {
         let power = Power::on(0);
-        let (file, closed) = LogFile::open(&power, directory.path()).expect("a log");
+        let (file, closed) = LogFile::open(&power, directory.path(), &Compaction::default(), None).expect("a log");
         let state = StateFile::open(Arc::new(power.clone()), directory.path()).expect("a state");
         let file = Arc::new(file);
         let store = LogStore::new(Arc::clone(&file), Writer::start(file), Arc::new(state));
@@ -157,6 +157,26 @@ async fn a_purge_is_kept_and_hides_what_it_purged() {
     assert_eq!(log.read(0, 100).await, [7, 8, 9]);
     let state = log.store.get_log_state().await.expect("a state");
     assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(log_id(1, 6)), Some(log_id(1, 9))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_purged_is_swept_from_the_file_beside_further_writes() {
+    let mut log = Fixture::new();
+    durable(log.append(entries(1, 0..3000)).await).await;
+    log.store.purge(log_id(1, 2500)).await.expect("it purges");
+    let on_disk = |log: &Fixture| {
+        let transaction = log.store.file.database.begin_read().expect("a transaction");
+        let table = transaction.open_table(ENTRIES).expect("the entries");
+        table.first().expect("a readable log").map(|(first, _)| first.value())
+    };
+    assert!(on_disk(&log) <= Some(2500), "not all at once");
+    durable(log.append(entries(1, 3000..3001)).await).await;
+    // The clock is paused: it moves only when the writer has nothing left to do.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(on_disk(&log), Some(2501));
+    durable(log.append(entries(1, 3001..3002)).await).await;
+    let log = log.crash().await;
+    assert_eq!(log.read(0, u64::MAX).await, (2501..3002).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use roadstead_proto::offload::offload;
 use roadstead_proto::state::apply;
 
 use super::codec::Stored;
+use super::compaction::Compactor;
 use super::snapshot::{SnapshotFile, Snapshots};
 use super::{Answer, Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, Types, Write};
 use crate::store::files::{damaged, failed};
@@ -25,23 +26,30 @@ use crate::watch::Publisher;
 /// Most entries of one transaction: bounds its memory, and how long the first of them waits for its answer.
 const BATCH_MAX: usize = 1024;
 
-/// A checkpoint is due after so many entries: some 50 ms of repetition after a crash.
-const CHECKPOINT_EVERY: u64 = 4096;
+/// A checkpoint is due after so many entries. Each changes two or three pages of its own, and apply waits until all of them are
+/// on the disk: some ten megabytes.
+const CHECKPOINT_EVERY: u64 = 1024;
 
 /// The metadata as openraft drives it.
 pub(crate) struct Machine {
     state: Arc<StateFile>,
     snapshots: Arc<Snapshots>,
     publisher: Arc<Publisher>,
+    compactor: Arc<Compactor>,
     applied: Option<LogId>,
     membership: StoredMembership,
 }
 
 impl Machine {
     /// The machine over an opened state file.
-    pub(crate) fn new(state: Arc<StateFile>, snapshots: Arc<Snapshots>, publisher: Arc<Publisher>) -> io::Result<Self> {
+    pub(crate) fn new(
+        state: Arc<StateFile>,
+        snapshots: Arc<Snapshots>,
+        publisher: Arc<Publisher>,
+        compactor: Arc<Compactor>,
+    ) -> io::Result<Self> {
         let (applied, membership) = decode_head(state.read()?.head()?)?;
-        Ok(Self { state, snapshots, publisher, applied, membership })
+        Ok(Self { state, snapshots, publisher, compactor, applied, membership })
     }
 
     async fn apply_batch(&mut self, batch: Vec<EntryResponder<Types>>) -> io::Result<()> {
@@ -114,7 +122,15 @@ impl RaftStateMachine<Types> for Machine {
         self.checkpoint_if_due().await
     }
 
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        if force || self.compactor.is_due(self.snapshots.current_bytes()) {
+            return Some(self.get_snapshot_builder().await);
+        }
+        None
+    }
+
     async fn get_snapshot_builder(&mut self) -> Builder {
+        self.compactor.begins();
         // The view begins here, between two batches; the builder then reads it beside further ones.
         Builder {
             view: Some(self.state.read()),

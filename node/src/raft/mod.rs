@@ -6,11 +6,13 @@
 //! | [`log`] | the log as openraft reads and appends it |
 //! | [`writer`] | the one writer of the log file: group commit |
 //! | [`machine`] | committed entries into rows, answers and changes |
+//! | [`compaction`] | when the log is worth a snapshot |
 //! | [`snapshot`] | the snapshot file: written from one read transaction, verified, loaded |
 //! | [`network`] | outgoing RPCs |
 //! | [`wire`] | what members tell each other, to and from protobuf |
 
 pub(crate) mod codec;
+pub(crate) mod compaction;
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod network;

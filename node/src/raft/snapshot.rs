@@ -43,6 +43,17 @@ impl Snapshots {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The last entry that the current snapshot covers.
+    pub(crate) fn last_index(&self) -> Option<u64> {
+        self.current_meta().as_ref().and_then(|meta| meta.last_log_id).map(|id| id.index)
+    }
+
+    /// The size of the current snapshot.
+    pub(crate) fn current_bytes(&self) -> u64 {
+        let _current = self.current_meta();
+        std::fs::metadata(self.directory.join(SNAPSHOT_FILE)).map_or(0, |file| file.len())
+    }
+
     /// The current snapshot, open.
     pub(crate) fn current(&self) -> io::Result<Option<Snapshot>> {
         let meta = self.current_meta();
@@ -67,7 +78,7 @@ impl Snapshots {
     pub(crate) fn build(&self, view: &View, before_offer: impl FnOnce() -> io::Result<()>) -> io::Result<Snapshot> {
         let head = view.head()?;
         let part = self.new_part()?;
-        let mut writer = RecordWriter::new(BufWriter::with_capacity(1 << 20, &part.file));
+        let mut writer = RecordWriter::new(Synced::buffered(&part.file));
         writer.write(header_record(&head))?;
         view.for_each(|key, value| writer.write(row_record(key, value)))?;
         writer.finish()?.flush()?;
@@ -80,7 +91,7 @@ impl Snapshots {
     /// Writes the rows of another snapshot under another head, as the first snapshot of this directory.
     pub(crate) fn rewrite(&self, mut rows: Reader, head: &Head) -> io::Result<()> {
         let part = self.new_part()?;
-        let mut writer = RecordWriter::new(BufWriter::with_capacity(1 << 20, &part.file));
+        let mut writer = RecordWriter::new(Synced::buffered(&part.file));
         writer.write(header_record(head))?;
         while let Some((key, value)) = rows.next_row()? {
             writer.write(row_record(&key, &value))?;
@@ -180,6 +191,38 @@ fn meta_of(head: &Head) -> io::Result<SnapshotMeta> {
         last_log_id: head.applied.map(LogId::from_message).transpose()?,
         last_membership: head.membership.clone().map(StoredMembership::from_message).transpose()?.unwrap_or_default(),
     })
+}
+
+/// Bytes of a new snapshot that may wait for the disk. A file system may let an fsync of the log wait for everything that
+/// waits, and a proposal waits for that.
+const UNSYNCED_BYTES_MAX: usize = 4 << 20;
+
+/// A file that never has much to sync.
+struct Synced<'a> {
+    file: &'a File,
+    unsynced: usize,
+}
+
+impl<'a> Synced<'a> {
+    fn buffered(file: &'a File) -> BufWriter<Self> {
+        BufWriter::with_capacity(1 << 20, Self { file, unsynced: 0 })
+    }
+}
+
+impl Write for Synced<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.unsynced += written;
+        if self.unsynced >= UNSYNCED_BYTES_MAX {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Writes records, counting and hashing them.

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::storage::IOFlushed;
-use redb::{ReadableTable, Table};
+use redb::{Durability, ReadableTable, Table};
 use roadstead_proto::offload::offload;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::codec::Stored;
+use super::compaction::Compactor;
 use super::log::LogFile;
 use super::{Entry, LogId, Types, Vote};
 use crate::store::files::failed;
@@ -24,6 +25,9 @@ use crate::store::keys::{COMMITTED, ENTRIES, FACTS, PURGED, VOTE};
 
 /// Most operations of one commit: bounds what a crash in the middle makes redb roll back, and the wait of the first.
 const BATCH_MAX: usize = 256;
+
+/// Entries removed in one step of a sweep: two or three milliseconds, for which a proposal may have to wait.
+const SWEEP_STEP: u64 = 500;
 
 /// How long a moved commit index may wait for a commit to travel with. After a crash this member shows at worst
 /// what it showed so long before, even while there is no quorum.
@@ -35,7 +39,7 @@ pub(super) enum Op {
     Vote(Vote),
     /// Removes entries at and after this index.
     TruncateFrom(u64),
-    /// Removes entries up to and including this one.
+    /// Entries up to and including this one are gone. They still lie there, unseen, until they are swept.
     Purge(LogId),
     /// Changes nothing; answered when everything before it, and the commit index, is durable.
     Flush,
@@ -124,7 +128,16 @@ type Jobs = mpsc::UnboundedReceiver<Job>;
 async fn drive(file: Arc<LogFile>, mut jobs: Jobs) {
     let mut batch = Vec::new();
     let mut lazy_commit_at: Option<Instant> = None;
+    // A crash may have left something to sweep.
+    let (mut is_swept, mut swept_to) = (false, None);
     loop {
+        while !is_swept && !jobs.is_closed() {
+            swept_to = file.tail().purged_on_disk();
+            is_swept = sweep_some(&file).await;
+            if !jobs.is_empty() {
+                break;
+            }
+        }
         let received = match lazy_commit_at {
             Some(at) => timeout_at(at, jobs.recv_many(&mut batch, BATCH_MAX)).await.ok(),
             None => Some(jobs.recv_many(&mut batch, BATCH_MAX).await),
@@ -148,10 +161,35 @@ async fn drive(file: Arc<LogFile>, mut jobs: Jobs) {
         if closed {
             return;
         }
+        is_swept &= file.tail().purged_on_disk() == swept_to;
         // Where a commit failed, redb refuses all further ones: those who ask are told, nobody else tries.
         let is_due = is_sound && file.tail().committed_is_unsaved();
         lazy_commit_at = is_due.then(|| Instant::now() + COMMITTED_LAG);
     }
+}
+
+/// Removes some of what is purged; whether nothing is left of it. Without fsync: the next commit makes it durable, and what
+/// a crash brings back is swept again.
+async fn sweep_some(file: &Arc<LogFile>) -> bool {
+    let file = Arc::clone(file);
+    let swept = tokio::task::spawn_blocking(move || sweep(&file)).await.map_err(failed).flatten();
+    // Where the file cannot be written, the next real operation says so.
+    swept.inspect_err(|error| tracing::error!(%error, "purged log entries could not be removed")).unwrap_or(true)
+}
+
+fn sweep(file: &LogFile) -> io::Result<bool> {
+    let Some(purged) = file.tail().purged_on_disk() else { return Ok(true) };
+    let mut transaction = file.database.begin_write().map_err(failed)?;
+    transaction.set_durability(Durability::None).map_err(failed)?;
+    let mut entries = transaction.open_table(ENTRIES).map_err(failed)?;
+    let Some(first) = entries.first().map_err(failed)?.map(|(first, _)| first.value()) else { return Ok(true) };
+    if first > purged {
+        return Ok(true);
+    }
+    entries.retain_in::<u64, _>(first..=purged.min(first + SWEEP_STEP), |_, _| false).map_err(failed)?;
+    drop(entries);
+    transaction.commit().map_err(failed)?;
+    Ok(false)
 }
 
 fn is_lazy(batch: &[Job]) -> bool {
@@ -178,7 +216,9 @@ fn commit(file: &LogFile, batch: Vec<Job>) -> bool {
         tracing::error!(%error, "the raft log could not be written");
     }
     if let Ok(saved) = &result {
-        file.tail().synced(batch.iter().flat_map(Job::entries), *saved);
+        let mut tail = file.tail();
+        tail.synced(batch.iter().flat_map(Job::entries), *saved);
+        batch.iter().filter_map(Job::purges).for_each(|upto| tail.purge_is_saved(upto));
     }
     let result = result.map(drop);
     for job in batch {
@@ -188,6 +228,13 @@ fn commit(file: &LogFile, batch: Vec<Job>) -> bool {
 }
 
 impl Job {
+    fn purges(&self) -> Option<LogId> {
+        match self.op {
+            Op::Purge(upto) => Some(upto),
+            _ => None,
+        }
+    }
+
     fn entries(&self) -> &[Arc<Entry>] {
         match &self.op {
             Op::Append(entries) => entries,
@@ -203,19 +250,12 @@ fn write(file: &LogFile, batch: &[Job], committed: Option<LogId>) -> io::Result<
         let mut entries = transaction.open_table(ENTRIES).map_err(failed)?;
         let mut facts = transaction.open_table(FACTS).map_err(failed)?;
         for job in batch {
-            perform(&job.op, &mut entries, &mut facts)?;
+            perform(&job.op, &mut entries, &mut facts, file.compactor())?;
         }
         // A follower may commit what it has not synced yet. The saved commit index must not point past the
         // saved entries: it is what a restart applies up to.
-        let last = match entries.last().map_err(failed)? {
-            Some((index, _)) => Some(index.value()),
-            None => facts
-                .get(PURGED)
-                .map_err(failed)?
-                .map(|bytes| LogId::decode(bytes.value()))
-                .transpose()?
-                .map(|id| id.index),
-        };
+        let purged = facts.get(PURGED).map_err(failed)?.map(|bytes| LogId::decode(bytes.value())).transpose()?;
+        let last = entries.last().map_err(failed)?.map(|(index, _)| index.value()).max(purged.map(|id| id.index));
         let saved = committed.filter(|committed| Some(committed.index) <= last);
         if let Some(committed) = saved {
             facts.insert(COMMITTED, committed.encode().as_slice()).map_err(failed)?;
@@ -226,11 +266,18 @@ fn write(file: &LogFile, batch: &[Job], committed: Option<LogId>) -> io::Result<
     Ok(saved)
 }
 
-fn perform(op: &Op, entries: &mut Table<'_, u64, &[u8]>, facts: &mut Table<'_, &str, &[u8]>) -> io::Result<()> {
+fn perform(
+    op: &Op,
+    entries: &mut Table<'_, u64, &[u8]>,
+    facts: &mut Table<'_, &str, &[u8]>,
+    compactor: &Compactor,
+) -> io::Result<()> {
     match op {
         Op::Append(new) => {
             for entry in new {
-                entries.insert(entry.log_id.index, entry.encode().as_slice()).map_err(failed)?;
+                let bytes = entry.encode();
+                compactor.grew(bytes.len() as u64);
+                entries.insert(entry.log_id.index, bytes.as_slice()).map_err(failed)?;
             }
         }
         Op::Vote(vote) => {
@@ -238,7 +285,6 @@ fn perform(op: &Op, entries: &mut Table<'_, u64, &[u8]>, facts: &mut Table<'_, &
         }
         Op::TruncateFrom(index) => entries.retain_in::<u64, _>(*index.., |_, _| false).map_err(failed)?,
         Op::Purge(upto) => {
-            entries.retain_in::<u64, _>(..=upto.index, |_, _| false).map_err(failed)?;
             facts.insert(PURGED, upto.encode().as_slice()).map_err(failed)?;
         }
         Op::Flush | Op::CommittedMoved => {}

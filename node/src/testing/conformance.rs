@@ -8,7 +8,6 @@ use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
 use roadstead_proto::domain::epoch::Revision;
 
-use crate::PlainFiles;
 use crate::raft::Types;
 use crate::raft::log::{LogFile, LogStore};
 use crate::raft::machine::Machine;
@@ -16,6 +15,7 @@ use crate::raft::snapshot::Snapshots;
 use crate::raft::writer::Writer;
 use crate::store::state::StateFile;
 use crate::watch::Publisher;
+use crate::{Compaction, PlainFiles};
 
 /// Runs the suite, each of its checks in a directory of its own below `root`.
 ///
@@ -34,12 +34,13 @@ impl StoreBuilder<Types, LogStore, Machine> for Builder {
     async fn build(&self) -> Result<((), LogStore, Machine), StorageError<Types>> {
         let directory = self.root.join(self.built.fetch_add(1, Ordering::Relaxed).to_string());
         std::fs::create_dir_all(&directory).expect("a directory below the root");
-        let (log, _) = LogFile::open(&PlainFiles, &directory).expect("a new log");
+        let (log, _) = LogFile::open(&PlainFiles, &directory, &Compaction::default(), None).expect("a new log");
         let state = Arc::new(StateFile::open(Arc::new(PlainFiles), &directory).expect("a new state"));
         let snapshots = Arc::new(Snapshots::open(&directory).expect("no snapshot"));
         let log = Arc::new(log);
+        let compactor = Arc::clone(log.compactor());
         let store = LogStore::new(Arc::clone(&log), Writer::start(log), Arc::clone(&state));
         let publisher = Arc::new(Publisher::new(Revision(0)));
-        Ok(((), store, Machine::new(state, snapshots, publisher).expect("a new machine")))
+        Ok(((), store, Machine::new(state, snapshots, publisher, compactor).expect("a new machine")))
     }
 }

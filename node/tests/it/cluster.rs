@@ -123,7 +123,7 @@ async fn leadership_is_handed_over_on_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_was_away_too_long_is_brought_up_by_a_snapshot() {
     let root = root();
-    let compaction = Compaction { snapshot_every: 50, keep: 5 };
+    let compaction = Compaction::every(50, 5);
     let mut cluster = Cluster::start_with(root.path(), 3, compaction, Arc::new(SystemClock)).await;
     let leader = cluster.leader_of(&[1, 2, 3]).await;
     bootstrap(&cluster.node(leader).meta()).await;
@@ -154,7 +154,7 @@ async fn a_member_that_was_away_too_long_is_brought_up_by_a_snapshot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_that_a_crash_interrupted_is_finished_at_the_next_start() {
     let root = root();
-    let compaction = Compaction { snapshot_every: 50, keep: 5 };
+    let compaction = Compaction::every(50, 5);
     let mut cluster = Cluster::start_with(root.path(), 3, compaction, Arc::new(SystemClock)).await;
     let leader = cluster.leader_of(&[1, 2, 3]).await;
     bootstrap(&cluster.node(leader).meta()).await;

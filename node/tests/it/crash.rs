@@ -61,7 +61,7 @@ async fn nothing_acknowledged_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_among_checkpoints_and_snapshots() {
     for seed in 10..16 {
-        survives(seed, Duration::from_millis(5), Compaction { snapshot_every: 20, keep: 0 }).await;
+        survives(seed, Duration::from_millis(5), Compaction::every(20, 0)).await;
     }
 }
 

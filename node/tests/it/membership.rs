@@ -199,7 +199,7 @@ async fn a_member_that_moved_is_found_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_member_is_brought_up_by_a_snapshot_over_the_wire() {
     let mut net = Net::new();
-    net.compaction = Compaction { snapshot_every: 50, keep: 5 };
+    net.compaction = Compaction::every(50, 5);
     net.form(1).await;
     bootstrap(&net.meta(1)).await;
     put_tokens(&net.meta(1), 0..120).await;

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use roadstead_node::{Formation, RestoreError, restore};
-use roadstead_proto::meta::Consistency;
+use roadstead_proto::domain::epoch::Revision;
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore as _};
 use roadstead_proto::wire::pb::admin::v1 as pb;
 
 use crate::net::Net;
@@ -26,6 +27,9 @@ async fn a_group_is_restored_from_a_snapshot_of_another_and_grows() {
     bootstrap(&net.meta(1)).await;
     put_tokens(&net.meta(1), 0..700).await;
     let file = export(&net).await;
+    // What is lost by going back to the copy.
+    put_tokens(&net.meta(1), 700..720).await;
+    let old = net.node(1).status().applied.expect("something is applied");
 
     let mut new = Net::new();
     let cluster = restore(&new.directory(5), &file, 5, "somewhere:1").expect("it is restored");
@@ -34,6 +38,9 @@ async fn a_group_is_restored_from_a_snapshot_of_another_and_grows() {
     new.node(5).ready().await.expect("it leads");
     assert_eq!(new.node(5).cluster(), Some(cluster.as_str()));
     assert_eq!(tokens(&new.meta(5), Consistency::Linearizable).await.1, names(0..700));
+    // Whoever has seen more of the old group than the copy holds takes everything anew.
+    assert!(new.node(5).status().applied > Some(old));
+    assert_eq!(new.meta(5).watch(Revision(old)).await.err(), Some(MetaError::Compacted));
     put_token(&new.meta(5), "new").await.expect("a write");
     new.start(6).await;
     new.add(5, 6, true).await.expect("it grows");

@@ -10,7 +10,7 @@ use roadstead_proto::meta::Consistency;
 use crate::world::{World, names, put_tokens, tokens};
 
 fn compact_often(config: &mut Config) {
-    config.compaction = Compaction { snapshot_every: 50, keep: 10 };
+    config.compaction = Compaction::every(50, 10);
     config.timing.checkpoint = Duration::from_secs(3600);
 }
 
@@ -34,6 +34,20 @@ async fn the_log_stays_short() {
     put_tokens(&world.meta(), 0..300).await;
     until(&world, |status| status.log_entries < 120 && status.snapshot >= Some(200)).await;
     assert_eq!(tokens(&world.meta(), Consistency::Linearizable).await.1, names(0..300));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_log_is_not_worth_a_snapshot_until_somebody_wants_one() {
+    let seldom = |config: &mut Config| {
+        config.compaction = Compaction { log_bytes_min: 1 << 20, ..Compaction::every(10, 0) };
+    };
+    let world = World::start_with(seldom, Arc::new(SystemClock)).await;
+    put_tokens(&world.meta(), 0..200).await;
+    assert_eq!(world.node().status().snapshot, None);
+    world.node().compact().await.expect("it runs");
+    until(&world, |status| status.snapshot >= Some(200) && status.log_entries == 0).await;
+    put_tokens(&world.meta(), 200..300).await;
+    assert!(world.node().status().log_entries >= 100, "one, and no more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

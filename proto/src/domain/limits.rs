@@ -316,3 +316,6 @@ pub const LATER_EVERY: Duration = Duration::from_secs(5);
 pub const MAX_DISCONNECTED_AUTH: Duration = Duration::from_secs(3600);
 /// How long `/readyz` waits for object storage: load balancers give up after a few seconds.
 pub const HEALTH_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How far beyond a snapshot's revision the group begins that is restored from it: more commands than any group applies between two
+/// backups (a thousand a second for a month and a half).
+pub const RESTORE_GAP: u64 = 1 << 32;
