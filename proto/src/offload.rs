@@ -3,17 +3,19 @@
 //! Everything of ours that leaves the async threads leaves them here, so that a simulation can keep it: a pool of threads
 //! finishes when it likes, and no run would be like another.
 
-#[cfg(not(feature = "simulation"))]
 use tokio::task::JoinHandle;
 
+#[cfg(feature = "simulation")]
+pub use simulated::simulate;
+
 /// Runs `work` off the async threads. It runs to its end, whether or not anybody waits for it.
-#[cfg(not(feature = "simulation"))]
 pub fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    #[cfg(feature = "simulation")]
+    if let Some(takes) = simulated::draw() {
+        return simulated::run(takes, work);
+    }
     tokio::task::spawn_blocking(work)
 }
-
-#[cfg(feature = "simulation")]
-pub use simulated::{offload, seed};
 
 /// Work as a task of the caller's own runtime, done in one step after a drawn time. When the runtime ends, as a process does
 /// in a crash, what has not begun never happens.
@@ -28,27 +30,27 @@ mod simulated {
     const LONGEST_MS: u64 = 4;
 
     thread_local! {
-        static DRAWN: Cell<u64> = const { Cell::new(1) };
+        /// What was drawn last; `None` where nothing is simulated.
+        static DRAWN: Cell<Option<u64>> = const { Cell::new(None) };
     }
 
-    /// From which number on times are drawn on this thread.
-    pub fn seed(seed: u64) {
+    /// From here on this thread is a simulation: work stays on it, and how long it takes is drawn from `seed`.
+    pub fn simulate(seed: u64) {
         // Xorshift stands still at zero.
-        DRAWN.set(seed | 1 << 63);
+        DRAWN.set(Some(seed | 1 << 63));
     }
 
-    fn drawn() -> u64 {
-        let mut drawn = DRAWN.get();
+    /// How long the next piece of work takes.
+    pub(super) fn draw() -> Option<Duration> {
+        let mut drawn = DRAWN.get()?;
         drawn ^= drawn << 13;
         drawn ^= drawn >> 7;
         drawn ^= drawn << 17;
-        DRAWN.set(drawn);
-        drawn
+        DRAWN.set(Some(drawn));
+        Some(Duration::from_millis(drawn % LONGEST_MS))
     }
 
-    /// Runs `work` after a drawn time.
-    pub fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        let takes = Duration::from_millis(drawn() % LONGEST_MS);
+    pub(super) fn run<T: Send + 'static>(takes: Duration, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         tokio::spawn(async move {
             tokio::time::sleep(takes).await;
             work()

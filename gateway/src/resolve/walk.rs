@@ -194,9 +194,12 @@ impl Resolver {
             Turn::After(held) => (Some(held), true),
             Turn::Unrecorded | Turn::Stored(_) => (None, false),
         };
-        // Who held it before us may have asked. Nobody waits for a check ahead, so that it can afford to look again.
-        if (waited || walk.need != Need::Fresh)
-            && let Some((manifest, _)) = self.recorded(walk, view, Consistency::Linearizable).await
+        // Who held it before us may have asked, and have ended between our look at the tag and our wish for the lease. What
+        // a node shows now is from after the grant. Nobody waits for a check ahead, so that it can afford to be sure.
+        let is_careful = waited || walk.need != Need::Fresh;
+        let consistency = if is_careful { Consistency::Linearizable } else { Consistency::Local };
+        if (is_careful || held.is_some())
+            && let Some((manifest, _)) = self.recorded(walk, view, consistency).await
         {
             return Ok(Answer::Here((manifest, CacheStatus::Collapsed)));
         }
