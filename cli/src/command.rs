@@ -38,14 +38,19 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve pulls: gateway, metadata and blobs in one process
+    #[command(long_about = serve::LONG_ABOUT)]
     Serve(Box<serve::Flags>),
     /// Serve pulls as one of many gateways of a cluster
+    #[command(long_about = gateway::LONG_ABOUT)]
     Gateway(Box<gateway::Flags>),
     /// Keep the metadata of a cluster, as one of its nodes
+    #[command(long_about = node::LONG_ABOUT)]
     Node(Box<node::Flags>),
     /// Administer a cluster
+    #[command(long_about = cluster::LONG_ABOUT)]
     Cluster(Box<cluster::Flags>),
     /// Make the certificates of a cluster
+    #[command(long_about = tls::LONG_ABOUT)]
     Tls(tls::Flags),
 }
 

@@ -197,6 +197,16 @@ impl Catalog {
         self.damaged.insert(object, ());
     }
 
+    /// Drops what is known of an object that another one has taken the place of.
+    pub fn forget_object(&self, object: ObjectKey) {
+        let is_it = |known: &Known| known.location.is_some_and(|location| location.key == object);
+        let keys = self.content.iter().filter(|(_, known)| is_it(known)).map(|(key, _)| key);
+        // A scan of what is in memory: late results are rare, and those that are not wanted are rarer.
+        for key in keys.collect::<Vec<_>>() {
+            self.content.invalidate(&*key);
+        }
+    }
+
     /// Keeps what a manifest names.
     pub fn learn_children(&self, view: &UpstreamView, repository: &RepositoryName, children: &[Descriptor]) {
         for child in children {

@@ -15,7 +15,7 @@ use roadstead_proto::domain::lease::{
 use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::meta::{Leases, MetaError};
 use roadstead_proto::state::command::{Recorded, Refusal};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -30,6 +30,8 @@ pub struct Session {
     away: AtomicBool,
     /// Rung when the metadata is back.
     back: Notify,
+    /// The last session that ended: its leases, and those of all before it, are others' now.
+    ended: watch::Sender<SessionId>,
     /// Async, because it is held while a session is opened: callers that come meanwhile want that one.
     current: Mutex<Option<SessionId>>,
 }
@@ -38,6 +40,8 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Held {
     session: Arc<Session>,
+    /// It ends with this.
+    id: SessionId,
     key: Option<LeaseKey>,
     /// The token of the grant.
     pub token: FencingToken,
@@ -64,7 +68,8 @@ impl Session {
     /// A session that is opened when first needed.
     pub fn new(leases: Arc<dyn Leases>, registration: Registration) -> Self {
         let (fleet, away, back) = (ArcSwap::default(), AtomicBool::new(false), Notify::new());
-        Self { leases, registration, fleet, away, back, current: Mutex::new(None) }
+        let ended = watch::Sender::new(SessionId(0));
+        Self { leases, registration, fleet, away, back, ended, current: Mutex::new(None) }
     }
 
     /// The name of this gateway.
@@ -97,6 +102,12 @@ impl Session {
     }
 
     async fn lost(&self, session: SessionId) {
+        self.ended.send_if_modified(|ended| {
+            *ended < session && {
+                *ended = session;
+                true
+            }
+        });
         let mut current = self.current.lock().await;
         if *current == Some(session) {
             *current = None;
@@ -149,7 +160,7 @@ impl Session {
             };
             match self.leases.acquire(request).await {
                 Ok(Acquired::Granted(token)) => {
-                    return Ok(Lease::Held(Held { session: Arc::clone(self), key: Some(key), token }));
+                    return Ok(Lease::Held(Held { session: Arc::clone(self), id: session, key: Some(key), token }));
                 }
                 Ok(Acquired::Held(holder)) => return Ok(Lease::Elsewhere(holder)),
                 Ok(Acquired::Stored { location, right }) => return Ok(Lease::Stored(Box::new((location, right)))),
@@ -247,6 +258,12 @@ impl Held {
     /// What it is on.
     pub fn key(&self) -> Option<&LeaseKey> {
         self.key.as_ref()
+    }
+
+    /// Returns once the session has ended, and the lease with it: another gateway may have it by now.
+    pub async fn lost(&self) {
+        // The sender is the session's, which is in our hands.
+        drop(self.session.ended.subscribe().wait_for(|ended| *ended >= self.id).await);
     }
 
     /// Records a result and gives the lease back. `build` gets the key and the token.

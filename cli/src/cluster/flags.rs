@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::settings::tls::TlsFlags;
 use crate::written::HostPort;
 
-const LONG_ABOUT: &str = "\
+/// What the manual begins with. Set where the command is listed: what is flattened into the flags would take its place.
+pub(crate) const LONG_ABOUT: &str = "\
 Administration of a cluster: found it, add and remove nodes, see how it is, copy its metadata.
 
 Every command asks one node, and any node will do: what needs the leader is passed on to it. Where nodes have certificates so
@@ -26,7 +27,7 @@ Examples:
 
 /// The flags of `roadstead cluster`.
 #[derive(Debug, clap::Args)]
-#[command(long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Flags {
     #[command(subcommand)]
     pub(crate) command: Command,

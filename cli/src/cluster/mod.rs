@@ -26,8 +26,8 @@ use crate::startup::process::ProcessError;
 use crate::written::HostPort;
 use backup::BackupError;
 use call::{Admin, CallError};
-pub(crate) use flags::Flags;
 use flags::{Access, Add, Command, Restore};
+pub(crate) use flags::{Flags, LONG_ABOUT};
 
 /// The variable with a node's address.
 const NODE_VARIABLE: &str = "ROADSTEAD_NODE";

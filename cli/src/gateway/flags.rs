@@ -7,7 +7,8 @@ use crate::settings::tls::TlsFlags;
 use crate::settings::{PullFlags, address};
 use crate::written::HostPort;
 
-const LONG_ABOUT: &str = "\
+/// What the manual begins with. Set where the command is listed: what is flattened into the flags would take its place.
+pub(crate) const LONG_ABOUT: &str = "\
 Serve pulls as one of many gateways: metadata from nodes, blobs in a bucket that all gateways share.
 
 A gateway keeps nothing that it cannot lose. It finds the cluster by --node, waits for it where no node answers yet, and
@@ -46,7 +47,7 @@ Examples:
 
 /// The flags of `roadstead gateway`.
 #[derive(Debug, Default, PartialEq, Eq, clap::Args)]
-#[command(long_about = LONG_ABOUT, after_long_help = AFTER_LONG_HELP)]
+#[command(after_long_help = AFTER_LONG_HELP)]
 pub(crate) struct Flags {
     /// A node of the cluster, or a DNS name that stands for several. May be repeated. Replaces `nodes` of the configuration
     /// file

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
 use crate::startup::process::{self, ProcessError};
-pub(crate) use flags::Flags;
+pub(crate) use flags::{Flags, LONG_ABOUT};
 use settings::{Place, PlaceError};
 use start::{StartError, Started};
 

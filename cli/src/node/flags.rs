@@ -7,7 +7,8 @@ use crate::settings::address;
 use crate::settings::tls::TlsFlags;
 use crate::written::{HostPort, LogFormat};
 
-const LONG_ABOUT: &str = "\
+/// What the manual begins with. Set where the command is listed: what is flattened into the flags would take its place.
+pub(crate) const LONG_ABOUT: &str = "\
 Keep the metadata of a cluster, as one of its nodes. Three nodes bear the loss of one, five that of two.
 
 A node with an empty data directory waits: `roadstead cluster init` founds a cluster with it, `roadstead cluster add` adds it to
@@ -33,7 +34,7 @@ Examples:
 
 /// The flags of `roadstead node`.
 #[derive(Debug, Default, PartialEq, Eq, clap::Args)]
-#[command(long_about = LONG_ABOUT, after_long_help = AFTER_LONG_HELP)]
+#[command(after_long_help = AFTER_LONG_HELP)]
 pub(crate) struct Flags {
     /// This node's number in its cluster, from 1; never given to another node again
     #[arg(long, value_name = "NUMBER")]

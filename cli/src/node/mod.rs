@@ -28,7 +28,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::startup::listen::{self, ListenError};
 use crate::startup::process::{self, ProcessError};
 use banner::Banner;
-pub(crate) use flags::Flags;
+pub(crate) use flags::{Flags, LONG_ABOUT};
 use probes::Probes;
 pub(crate) use settings::{Settings, SettingsError};
 

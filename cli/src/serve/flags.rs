@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::settings::PullFlags;
 
-const LONG_ABOUT: &str = "\
+/// What the manual begins with. Set where the command is listed: what is flattened into the flags would take its place.
+pub(crate) const LONG_ABOUT: &str = "\
 Serve pulls: gateway, metadata and blobs in one process.
 
 The first start creates group `default` (1) and registry 1 with the upstreams named by --upstream or [[upstream]], or with
@@ -43,7 +44,7 @@ Examples:
 
 /// The flags of `roadstead serve`.
 #[derive(Debug, Default, PartialEq, Eq, clap::Args)]
-#[command(long_about = LONG_ABOUT, after_long_help = AFTER_LONG_HELP)]
+#[command(after_long_help = AFTER_LONG_HELP)]
 pub(crate) struct Flags {
     /// Where everything is kept; created if it is not there [default: ./roadstead-data]
     #[arg(long, value_name = "DIRECTORY")]

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::{self, DataDir, Settings, SettingsError};
 use crate::startup::listen::{ListenError, Listeners};
 use crate::startup::process::{self, ProcessError};
-pub(crate) use flags::Flags;
+pub(crate) use flags::{Flags, LONG_ABOUT};
 use start::{StartError, Started};
 
 const DATA_DIR: &str = "./roadstead-data";

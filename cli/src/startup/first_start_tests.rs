@@ -15,7 +15,7 @@ use crate::settings::named::SignIn;
 use crate::settings::{self, DataDir, PullFlags};
 
 fn settings() -> Settings {
-    settings::resolve(PullFlags::default(), DataDir::default(), |_| None).unwrap()
+    settings::resolve(PullFlags::default(), DataDir { flag: None, default: "./data" }, |_| None).unwrap()
 }
 
 fn with_password(mut settings: Settings) -> Settings {

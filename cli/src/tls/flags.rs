@@ -8,7 +8,8 @@ use crate::written::Span;
 
 const DIRECTORY: &str = "./roadstead-tls";
 
-const LONG_ABOUT: &str = "\
+/// What the manual begins with. Set where the command is listed: what is flattened into the flags would take its place.
+pub(crate) const LONG_ABOUT: &str = "\
 The authority of a cluster, and the certificates it signs.
 
 Nodes, gateways and administrators prove to each other what they are by certificates of one authority. A certificate names a
@@ -24,7 +25,7 @@ Examples:
 
 /// The flags of `roadstead tls`.
 #[derive(Debug, clap::Args)]
-#[command(long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Flags {
     #[command(subcommand)]
     pub(crate) command: Command,

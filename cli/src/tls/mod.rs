@@ -20,8 +20,8 @@ use crate::settings::tls::verify;
 use crate::written::{Span, shell_word};
 use authority::{Authority, AuthorityError, Subject, Validity};
 use files::{Files, FilesError};
-pub(crate) use flags::Flags;
 use flags::{Command, Init, Issue};
+pub(crate) use flags::{Flags, LONG_ABOUT};
 
 /// Shorter than this nothing would have been started with it.
 const VALID_MIN: Duration = Duration::from_secs(3600);

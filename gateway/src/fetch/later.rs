@@ -147,6 +147,8 @@ impl Tools {
         if let Some(ours) = ours
             && live != Some(ours)
         {
+            // First what is known of it here: whoever asks looks again.
+            self.catalog.forget_object(ours);
             self.discard(&ours).await;
         }
     }

@@ -31,6 +31,8 @@ enum Pumped {
     All(Taken),
     Failed(FillFailure),
     HandedOver,
+    /// The lease is another's.
+    Lost,
 }
 
 impl Task {
@@ -60,7 +62,7 @@ impl Task {
                 // A body that is written where it will stay needs no upload beside it.
                 let upload = object.filter(|_| !intake.is_staged());
                 let (pumped, is_uploaded) =
-                    self.pump_and_upload(body, download.size, &mut intake, &mut budget, upload).await;
+                    self.pump_and_upload(&mandate, body, download.size, &mut intake, &mut budget, upload).await;
                 match pumped {
                     Pumped::All(taken) => (taken, is_uploaded),
                     Pumped::Failed(failure) => {
@@ -71,6 +73,12 @@ impl Task {
                         running.ended("handed_over");
                         download.got = Got::Some(intake);
                         return self.handed_over(mandate, seeker);
+                    }
+                    Pumped::Lost => {
+                        running.ended("lease_lost");
+                        info!(digest = %self.digest, offset = intake.taken(), "the lease was lost: looking for who has it");
+                        download.got = Got::Some(intake);
+                        return Step::Again;
                     }
                 }
             }
@@ -158,9 +166,10 @@ impl Task {
         Some(BlobBody { offset, size: Some(copy.location.size), body: body.boxed(), is_from_upstream: false })
     }
 
-    /// Both at once: the upload follows the spool. A hand-over leaves in the intake what was taken.
+    /// Both at once: the upload follows the spool. A hand-over leaves in the intake what was taken, and so does a lost lease.
     async fn pump_and_upload(
         &self,
+        mandate: &Mandate,
         body: BlobBody,
         size: Option<u64>,
         intake: &mut Intake<'_>,
@@ -168,13 +177,17 @@ impl Task {
         upload: Option<ObjectKey>,
     ) -> (Pumped, bool) {
         let (fill, pump) = (&self.finish.fill, self.pump());
-        let handed_over = CancellationToken::new();
+        let given_up = CancellationToken::new();
         let pumping = async {
             let pumped = tokio::select! {
                 pumped = pump.run(intake, body, size, budget) => pumped,
                 () = self.is_to_hand_over() => {
-                    handed_over.cancel();
+                    given_up.cancel();
                     return Pumped::HandedOver;
+                }
+                () = mandate.lost() => {
+                    given_up.cancel();
+                    return Pumped::Lost;
                 }
             };
             let taken = match pumped {
@@ -193,7 +206,7 @@ impl Task {
                 }
             }
         };
-        let uploading = handed_over.run_until_cancelled(self.upload(upload));
+        let uploading = given_up.run_until_cancelled(self.upload(upload));
         let (pumped, is_uploaded) = tokio::join!(pumping, uploading);
         (pumped, is_uploaded.unwrap_or(false))
     }

@@ -57,6 +57,14 @@ impl Mandate {
         Some(ObjectKey { digest: task.digest, token })
     }
 
+    /// Returns once another gateway may have it.
+    pub(super) async fn lost(&self) {
+        match self {
+            Self::Lease(held) => held.lost().await,
+            Self::Outage | Self::Beside => std::future::pending().await,
+        }
+    }
+
     /// When the work under it began.
     pub(super) fn began(&self, task: &Task) -> Revision {
         match self {
