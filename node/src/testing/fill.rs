@@ -122,7 +122,7 @@ impl<'a> Images<'a> {
         for entry in 0..self.entries() {
             let digest = self.digest(entry);
             let location = BlobLocation {
-                key: ObjectKey { digest: digest.clone(), token: FencingToken(entry + 10) },
+                key: ObjectKey { digest, token: FencingToken(entry + 10) },
                 size: 1 << 20,
                 stored_at: Timestamp(1),
             };
@@ -162,12 +162,8 @@ impl<'a> Images<'a> {
         }
         for entry in (0..self.entries()).filter(|entry| Self::kind(*entry) == ContentKind::Blob) {
             let digest = self.digest(entry);
-            let descriptor = Descriptor {
-                digest: digest.clone(),
-                size: 1 << 20,
-                media_type: Self::media_type(entry),
-                kind: ContentKind::Blob,
-            };
+            let descriptor =
+                Descriptor { digest, size: 1 << 20, media_type: Self::media_type(entry), kind: ContentKind::Blob };
             put(Table::Descriptors, table::content_key(id, &self.repository_of(entry), &digest), descriptor.encode())?;
         }
         for entry in 0..self.entries() {
