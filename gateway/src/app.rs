@@ -255,8 +255,8 @@ impl Gateway {
         Public { puller: Arc::clone(&self.puller), probes: health::probes(Arc::clone(&self.health)) }
     }
 
-    /// Serves both listeners until `stop`; then drains: not ready, no new connections, running streams and downloads to
-    /// their end within the drain timeout, and last the session.
+    /// Serves both listeners until `stop`; then drains: not ready, a moment later no new connections, running streams and
+    /// downloads to their end within the drain timeout, and last the session.
     pub async fn serve(mut self, listener: impl Listener, admin: impl Listener, stop: CancellationToken) {
         let jobs_stop = CancellationToken::new();
         let jobs = self.start_jobs(&jobs_stop);
@@ -276,15 +276,18 @@ impl Gateway {
             limits::REQUEST_HEAD_TIMEOUT,
         ));
         let until = self.config.drain_timeout;
+        let closed = CancellationToken::new();
         let load = self.puller.metrics.load().clone();
         let drain = async {
             stop.cancelled().await;
-            info!(timeout = ?until, "draining");
+            info!(delay = ?self.config.drain_delay, timeout = ?until, "draining");
             self.health.drain();
+            tokio::time::sleep(self.config.drain_delay).await;
+            closed.cancel();
             self.puller.blobs.drain();
             Instant::now() + until
         };
-        let ((), deadline) = tokio::join!(server::serve(listener, self.public(), load, stop.clone(), until), drain);
+        let ((), deadline) = tokio::join!(server::serve(listener, self.public(), load, closed.clone(), until), drain);
         self.tasks.close();
         if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             warn!("downloads are still running at the end of the drain: they are given up");

@@ -32,7 +32,10 @@ pub struct Config {
     pub redirects: Option<Redirects>,
     /// What is fetched before a client asks; nothing without.
     pub prefetch: Option<Prefetch>,
-    /// How long running streams may go on after the stop signal.
+    /// How long new connections are still taken after the stop signal, while `/readyz` says no already: until load balancers
+    /// have noticed.
+    pub drain_delay: Duration,
+    /// How long running streams may go on after that.
     pub drain_timeout: Duration,
     /// How long upstreams may take.
     pub timeouts: Timeouts,

@@ -171,9 +171,11 @@ impl Node {
                 }
             }
         });
-        let publisher = Arc::clone(&self.meta.publisher);
+        let (publisher, membership) = (Arc::clone(&self.meta.publisher), Arc::clone(&self.membership));
         self.every(limits::WATCH_HEARTBEAT, move || {
-            publisher.beat();
+            if membership.is_current() {
+                publisher.beat();
+            }
             std::future::ready(())
         });
         let membership = Arc::clone(&self.membership);

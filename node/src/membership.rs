@@ -11,6 +11,7 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{BasicNode, ChangeMembers, Instant as _, RaftMetrics};
+use roadstead_proto::domain::limits;
 use roadstead_proto::rpc::{Dialer, Role};
 use roadstead_proto::wire::pb::raft::v1 as pb;
 use tokio::time::{Instant, timeout};
@@ -385,6 +386,22 @@ impl Membership {
     /// A leader was heard.
     pub(crate) fn heard(&self) {
         *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether this member hears of what the group decides. One that is cut off shows what it has, but must not let watchers
+    /// believe that nothing has happened since.
+    pub(crate) fn is_current(&self) -> bool {
+        let lately = limits::WATCH_SILENCE_MAX / 2;
+        if self.group.voter_ids().eq([self.id]) {
+            return true;
+        }
+        match self.leading() {
+            Ok(metrics) => metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < lately),
+            Err(_) => {
+                let heard_at = *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
+                heard_at.is_some_and(|at| at.elapsed() < lately)
+            }
+        }
     }
 
     fn is_in_touch(&self) -> bool {

@@ -31,7 +31,9 @@ pub(crate) struct File {
     pub(crate) upstream_connections: Vec<FileConnection>,
     /// As `--log-format`.
     pub(crate) log_format: Option<LogFormat>,
-    /// How long running pulls may go on after the stop signal.
+    /// How long new connections are still taken after the stop signal.
+    pub(crate) drain_delay: Option<Span>,
+    /// How long running pulls may go on after that.
     pub(crate) drain_timeout: Option<Span>,
     /// What stays free of the data directory's disk.
     pub(crate) min_free_space: Option<Size>,
@@ -262,6 +264,7 @@ mod tests {
             upstream_ca: Some(_),
             upstream_connections: _,
             log_format: Some(_),
+            drain_delay: Some(_),
             drain_timeout: Some(_),
             min_free_space: Some(_),
             blob_memory: Some(_),

@@ -63,7 +63,9 @@ pub(crate) struct Settings {
     pub(crate) proxies: Proxies,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
-    /// How long running pulls may go on after the stop signal.
+    /// How long new connections are still taken after the stop signal; by role where nobody says it.
+    pub(crate) drain_delay: Option<Duration>,
+    /// How long running pulls may go on after that.
     pub(crate) drain_timeout: Duration,
     /// Where blobs are kept, and who is sent there.
     pub(crate) storage: StorageSettings,
@@ -198,6 +200,7 @@ pub(crate) fn resolve_with(
         upstream_connections: connections::read(file.upstream_connections)?,
         proxies: Proxies::from_environment(variable)?,
         log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+        drain_delay: file.drain_delay.map(|span| span.0),
         drain_timeout: file.drain_timeout.map_or(limits::DRAIN_TIMEOUT_DEFAULT, |span| span.0),
         min_free_space: file.min_free_space.map_or(limits::MIN_FREE_SPACE_DEFAULT, |size| size.0),
         blob_memory: file.blob_memory.map_or(limits::BLOB_MEMORY_DEFAULT, |size| size.0),
@@ -283,6 +286,9 @@ impl fmt::Display for Settings {
         }
         if let Some(except) = &self.proxies.except {
             writeln!(f, "  but not to       {except} (NO_PROXY)")?;
+        }
+        if let Some(delay) = self.drain_delay {
+            writeln!(f, "  drain_delay      {}", Span(delay))?;
         }
         writeln!(f, "  drain_timeout    {}", Span(self.drain_timeout))?;
         writeln!(f, "  min_free_space   {}", Size(self.min_free_space))?;

@@ -293,6 +293,7 @@ impl World {
             min_free_bytes: self.min_free_bytes,
             redirects: self.redirects.clone(),
             prefetch: self.prefetch,
+            drain_delay: Duration::ZERO,
             drain_timeout: SOON,
             timeouts: self.timeouts,
         };

@@ -248,6 +248,8 @@ pub const BREAKER_RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 pub const TOUCH_EVERY: Duration = Duration::from_secs(5);
 /// Distinct entries counted between two sends; beyond it, counts are sent early.
 pub const TOUCH_BATCH_MAX: usize = 10_000;
+/// How long a gateway of a cluster takes new connections after SIGTERM, unless configured: load balancers ask every second or two.
+pub const DRAIN_DELAY_DEFAULT: Duration = Duration::from_secs(3);
 /// Wait for running streams after SIGTERM, unless configured.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 

@@ -88,6 +88,7 @@ async fn start(stage: &Stage, name: &str) -> Option<Gateway> {
         min_free_bytes: 0,
         redirects: None,
         prefetch: None,
+        drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(10),
         timeouts: Timeouts::default(),
     };
