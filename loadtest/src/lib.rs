@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `content.rs` | bytes that are a pure function of a seed and an offset, so that no layer sits in memory |
 //! | `form.rs` | the two families of media types |
+//! | `history/` | what clients saw of a store, and a checker of whether it can be true |
 //! | `image.rs` | images and artifacts made of such bytes: config, layers, manifest |
 //! | `index.rs` | an index over several platforms; the bundle that is pushed |
 //! | `measure/` | the load generator of the benchmark |
@@ -17,6 +18,7 @@
 
 pub mod content;
 mod form;
+pub mod history;
 pub mod image;
 pub mod index;
 pub mod measure;
