@@ -58,7 +58,10 @@ where
     F: Future<Output = Result<Response<A>, Status>>,
 {
     let mut queue: VecDeque<String> = members.leader().into_iter().collect();
-    queue.extend(members.addresses().await.map_err(Failure::Elsewhere)?);
+    let mut addresses = members.addresses().await.map_err(Failure::Elsewhere)?;
+    // Or a write, which is never sent twice, would wait in vain for the same member again and again.
+    addresses.sort_by_key(|address| members.was_late(address));
+    queue.extend(addresses);
     let mut asked: Vec<String> = Vec::new();
     let mut last = Failure::Elsewhere(MetaError::NotLeader { leader: None });
     while let Some(address) = queue.pop_front() {
@@ -81,7 +84,9 @@ where
         if !failure.may_go_on(effects) || Instant::now() >= deadline {
             return Err(failure);
         }
-        if let Failure::Elsewhere(MetaError::NotLeader { leader: Some(leader) }) = &failure {
+        if let Failure::Elsewhere(MetaError::NotLeader { leader: Some(leader) }) = &failure
+            && !members.was_late(leader)
+        {
             queue.push_front(leader.clone());
         }
         asked.push(address);
@@ -107,8 +112,14 @@ where
         Effects::None | Effects::Repeatable => deadline.min(Instant::now() + limits::META_LEADER_PATIENCE / 3),
     };
     let patience = until.saturating_duration_since(Instant::now());
-    match timeout_at(until, ask(channel, patience)).await {
+    let answer = match timeout_at(until, ask(channel, patience)).await {
         Ok(answer) => answer.map_err(|status| Failure::of(&status)),
         Err(_) => Err(Failure::late(address)),
+    };
+    // It may also be the member that waited in vain, for the others.
+    match &answer {
+        Err(Failure::Unknown(_)) => members.is_late(address),
+        _ => members.is_in_time(address),
     }
+    answer
 }

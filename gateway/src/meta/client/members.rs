@@ -27,6 +27,9 @@ struct Known {
     /// Who answered first when all were asked, and when that was.
     nearest: Option<(String, Instant)>,
     leader: Option<String>,
+    /// Who let the time of a call that only the leader serves go by, and has not answered one since. A leader that is cut off
+    /// from the other nodes does so: it goes on believing that it leads.
+    late: Vec<String>,
     /// Nobody answered when somebody was asked last.
     is_dark: bool,
     /// A whole call went by without a leader.
@@ -173,6 +176,24 @@ impl Members {
         if known.leader.as_deref() == Some(address) {
             known.leader = None;
         }
+    }
+
+    /// `address` let the time of a leader's call go by: others are asked before it from now on.
+    pub(super) fn is_late(&self, address: &str) {
+        let mut known = self.known();
+        if known.late.iter().all(|late| late != address) {
+            known.late.push(address.to_owned());
+        }
+    }
+
+    /// `address` answered a leader's call, whatever it said.
+    pub(super) fn is_in_time(&self, address: &str) {
+        self.known().late.retain(|late| late != address);
+    }
+
+    /// Whether `address` was late the last time.
+    pub(super) fn was_late(&self, address: &str) -> bool {
+        self.known().late.iter().any(|late| late == address)
     }
 
     /// A whole call went by without a leader.
