@@ -39,7 +39,10 @@ impl Process {
     /// Starts it; what it says is added to `NAME.log` in the folder.
     pub(crate) fn start(name: &str, mut command: Command, logs: &Path) -> Self {
         for variable in FOREIGN {
-            command.env_remove(variable);
+            let wanted = command.get_envs().any(|(name, _)| name == variable);
+            if !wanted {
+                command.env_remove(variable);
+            }
         }
         let log = logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
@@ -56,6 +59,11 @@ impl Process {
     /// Whether it is still there.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Whether it has ended well.
+    pub(crate) fn succeeded(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some_and(|status| status.success())
     }
 
     /// Ends it as a loss of power would, as far as the process is concerned.
