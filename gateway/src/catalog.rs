@@ -207,6 +207,11 @@ impl Catalog {
         }
     }
 
+    /// Whether an object is known to be missing or damaged.
+    pub fn is_distrusted(&self, object: &ObjectKey) -> bool {
+        self.damaged.contains_key(object)
+    }
+
     /// Keeps what a manifest names.
     pub fn learn_children(&self, view: &UpstreamView, repository: &RepositoryName, children: &[Descriptor]) {
         for child in children {
@@ -239,6 +244,7 @@ impl Catalog {
             digest: *digest,
             region: self.region.clone(),
         };
+        let era = self.era();
         let found = self.meta.content(&query, consistency).await?;
         let damaged = found.location.filter(|location| self.damaged.contains_key(&location.key));
         let damaged = damaged.map(|location| location.key.token);
@@ -254,7 +260,7 @@ impl Catalog {
                 && damaged.is_none()
             {
                 let known = Known { right, location: Some(location) };
-                self.learn(view, repository, digest, known.clone());
+                self.learn_of(era, view, repository, digest, known.clone());
                 looked_up.known.push((Arc::clone(view), known));
             } else if at.delivered && found.location.is_some() && damaged.is_none() {
                 looked_up.delivered.push(at.upstream);
@@ -281,6 +287,7 @@ impl Catalog {
             digest: *digest,
             region: self.region.clone(),
         };
+        let era = self.era();
         let found = self.meta.content(&query, consistency).await?;
         let right = found.upstreams.into_iter().find_map(|at| at.right);
         let right = right.filter(|right| right.upstream_epoch == view.upstream.epoch);
@@ -289,7 +296,7 @@ impl Catalog {
             return Ok(None);
         }
         let known = Known { right, location: Some(location) };
-        self.learn(view, repository, digest, known.clone());
+        self.learn_of(era, view, repository, digest, known.clone());
         Ok(Some(known))
     }
 

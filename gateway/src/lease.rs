@@ -131,7 +131,10 @@ impl Session {
             }
             // A new one is opened the next time.
             Err(MetaError::Refused(Refusal::NoSession)) => {
-                warn!(session = session.0, "the session was lost");
+                warn!(
+                    session = session.0, gateway = %self.registration.gateway.0,
+                    "the session was lost: this gateway was silent for too long, or another process goes by the same gateway id"
+                );
                 self.lost(session).await;
             }
             Err(error) => return Err(error),

@@ -32,6 +32,10 @@ use crate::store::rows::{ReadRows, is_unreadable};
 use crate::store::state::{StateFile, View};
 use crate::watch::Publisher;
 
+/// How long a leader whose lease is over looks for its quorum before it sends a write elsewhere: one that answers does so
+/// within a few heartbeats.
+const LEASE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// [`MetaStore`] and [`Leases`] on this member.
 pub struct LocalMeta {
     pub(crate) group: Group,
@@ -103,7 +107,12 @@ impl LocalMeta {
                 Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => match forward.reason {
                     // This member leads, but has not heard from a quorum for a while: its reign has just begun, or the
                     // machine was asleep. Nothing was appended, so that it may be tried again.
-                    ForwardReason::LeaseExpired => self.confirm_leadership(by_lease()).await?,
+                    ForwardReason::LeaseExpired => {
+                        let confirmed = timeout(LEASE_PATIENCE, self.confirm_leadership(by_lease())).await;
+                        if !matches!(confirmed, Ok(Ok(()))) {
+                            return Err(MetaError::NotLeader { leader: None });
+                        }
+                    }
                     _ => return Err(not_leader(&forward)),
                 },
                 // Everything else leaves open what became of it.

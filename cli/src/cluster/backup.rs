@@ -42,10 +42,10 @@ pub(crate) enum BackupError {
 }
 
 /// Copies the metadata into `out`, which is there whole or not at all.
-pub(super) async fn snapshot(admin: &Admin, out: &Path) -> Result<String, BackupError> {
+pub(super) async fn snapshot(admin: &Admin, out: &Path, local: bool) -> Result<String, BackupError> {
     const DOING: &str = "copy the metadata";
     let mut client = admin.client()?;
-    let mut pieces = admin.answer(DOING, SILENCE, client.snapshot(SnapshotRequest {})).await?;
+    let mut pieces = admin.answer(DOING, SILENCE, client.snapshot(SnapshotRequest { local })).await?;
     let failed = |source| BackupError::Write { path: out.to_owned(), source };
     let mut part = Part::create(out).map_err(failed)?;
     let (mut size, mut told) = (0_u64, Instant::now());

@@ -120,6 +120,10 @@ pub(crate) struct Snapshot {
     /// The file to write; one that is there is replaced once the new one is whole
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+
+    /// Take what the asked node has, also where it is cut off from the others; it may be old
+    #[arg(long)]
+    pub(crate) local: bool,
 }
 
 #[derive(Debug, clap::Args)]

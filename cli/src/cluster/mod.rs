@@ -51,7 +51,7 @@ pub(crate) enum Request {
     Add { node: u64, address: HostPort, voter: bool },
     Remove { node: u64 },
     Transfer { to: Option<u64> },
-    Snapshot { out: std::path::PathBuf },
+    Snapshot { out: std::path::PathBuf, local: bool },
 }
 
 /// Why nothing is done.
@@ -92,7 +92,9 @@ pub(crate) fn plan(flags: Flags, variable: impl Fn(&str) -> Option<OsString>) ->
         Command::Remove(remove) => (remove.access, Request::Remove { node: remove.id }),
         Command::Transfer(transfer) => (transfer.access, Request::Transfer { to: transfer.to }),
         Command::Restore(restore) => return Ok(Plan::Restore(restore)),
-        Command::Snapshot(snapshot) => (snapshot.access, Request::Snapshot { out: snapshot.out }),
+        Command::Snapshot(snapshot) => {
+            (snapshot.access, Request::Snapshot { out: snapshot.out, local: snapshot.local })
+        }
     };
     let Access { node, tls } = access;
     let node = match (node, variable(NODE_VARIABLE)) {
@@ -126,7 +128,7 @@ async fn perform(admin: &Admin, request: Request) -> Result<String, ClusterError
         Request::Add { node, address, voter } => members::add(admin, node, &address, voter).await?,
         Request::Remove { node } => members::remove(admin, node).await?,
         Request::Transfer { to } => members::transfer(admin, to).await?,
-        Request::Snapshot { out } => backup::snapshot(admin, &out).await?,
+        Request::Snapshot { out, local } => backup::snapshot(admin, &out, local).await?,
     })
 }
 

@@ -74,6 +74,12 @@ pub(crate) enum PlaceError {
         "--peer-address {0} is every address of a machine, and none that other gateways could call; name one of them"
     )]
     UnspecifiedPeer(HostPort),
+    /// Only this machine could.
+    #[error(
+        "other gateways are to follow downloads at {0}, which leads each of them to its own machine, and the nodes are on others; \
+         name by --peer-listen (and --peer-address) an address of this machine that other gateways reach"
+    )]
+    LoopbackPeer(String),
     /// Two listeners on one address.
     #[error("--peer-listen and {1} are both {0}; give each a port of its own")]
     SameAddress(SocketAddr, &'static str),
@@ -158,6 +164,14 @@ fn check(settings: &Settings, place: &Place, insecure: bool) -> Result<(), Place
         (None, None) => return Err(PlaceError::NoBucket),
         (Some(_), Some(_)) => return Err(PlaceError::TwoPlaces),
         _ => {}
+    }
+    let leads_nowhere = match &place.peer_address {
+        Some(address) => address.is_loopback(),
+        None => place.peer_listen.ip().to_canonical().is_loopback(),
+    };
+    if leads_nowhere && place.nodes.iter().any(|node| !node.is_loopback()) {
+        let address = place.peer_address.as_ref().map_or_else(|| place.peer_listen.to_string(), ToString::to_string);
+        return Err(PlaceError::LoopbackPeer(address));
     }
     if place.identity.is_none() && !insecure {
         let no_tls = |what, address: String| Err(PlaceError::NoTls { what, address });

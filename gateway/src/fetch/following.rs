@@ -27,7 +27,7 @@ impl Task {
         if let Some(holder) = &peer.holder {
             download.began_at(Revision(holder.token.0));
         } else {
-            download.began_at(tools.snapshots.current().revision);
+            download.began_at(tools.snapshots.reached());
         }
         let key = self.key();
         let ask = Ask {

@@ -144,6 +144,7 @@ impl Blobs {
             digest: *digest,
             promised: wanted.size,
             replaces: lost.map(|lost| lost.object),
+            era: self.tools.catalog.era(),
             standing: if beside { Standing::Beside } else { standing },
         };
         let (fill, draining) = (Arc::clone(&seat.fill), self.draining.clone());

@@ -108,7 +108,9 @@ impl Tools {
     async fn record_deferred(&self, deferred: Deferred) -> Ended {
         let object = deferred.content.as_ref().map(|content| content.object);
         let (key, entry, epoch) = (deferred.key.clone(), deferred.entry.clone(), deferred.upstream_epoch);
-        match self.session.acquire(key, entry, epoch, None).await {
+        // What it heals does not count as stored.
+        let distrusts = deferred.content.as_ref().and_then(|content| content.replaces);
+        match self.session.acquire(key, entry, epoch, distrusts).await {
             Ok(Lease::Held(held)) => {
                 let completion = deferred.completion(self.clock.now(), self.session.region());
                 match held.complete(|key, token| Completion { key, token, ..completion }).await {

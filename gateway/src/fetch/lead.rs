@@ -91,7 +91,7 @@ impl Task {
         running.ended(if is_stored { "stored" } else { "not_stored" });
         let Some(object) = object.filter(|_| is_stored) else { return Step::Ended };
         let (began, copied) = (download.began.unwrap_or_default(), download.copied.take());
-        self.record(mandate, object, size, began, copied).await;
+        self.record(mandate, object, size, (began, copied), seeker).await;
         Step::Ended
     }
 
@@ -234,7 +234,14 @@ impl Task {
         }
     }
 
-    async fn record(&self, mandate: Mandate, object: ObjectKey, size: u64, began: Revision, copied: Option<Right>) {
+    async fn record(
+        &self,
+        mandate: Mandate,
+        object: ObjectKey,
+        size: u64,
+        (began, copied): (Revision, Option<Right>),
+        seeker: &Seeker,
+    ) {
         let (fill, tools) = (&self.finish.fill, &self.finish.blobs.tools);
         let is_copied = copied.is_some();
         let content = Content {
@@ -248,7 +255,7 @@ impl Task {
             // it from the stored object.
             sha1: None,
             children: Vec::new(),
-            replaces: self.replaces,
+            replaces: seeker.replaces,
             copied: is_copied,
             began,
         };

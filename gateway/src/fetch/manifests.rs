@@ -312,7 +312,7 @@ impl Manifests {
             children: manifest::children(&fetched.bytes),
             replaces: self.unreadable(view, &digest_entry(entry, fetched.digest)).await,
             copied: false,
-            began: held.as_ref().map_or(self.tools.snapshots.current().revision, |held| Revision(held.token.0)),
+            began: held.as_ref().map_or(self.tools.snapshots.reached(), |held| Revision(held.token.0)),
         };
         let (catalog, repository) = (&self.tools.catalog, &entry.repository);
         let known = Known { right: content.right(self.tools.clock.now()), location: None };
@@ -365,7 +365,7 @@ impl Manifests {
                     key: LeaseKey::Manifest(entry.clone()),
                     entry,
                     upstream_epoch: view.upstream.epoch,
-                    began: self.tools.snapshots.current().revision,
+                    began: self.tools.snapshots.reached(),
                     content: None,
                     tag: Some((verdict, self.tools.clock.now())),
                 });

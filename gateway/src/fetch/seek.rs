@@ -70,7 +70,7 @@ impl Mandate {
         match self {
             Self::Lease(held) => Revision(held.token.0),
             // What was heard of last: a purge since is one that this gateway did not hear of.
-            Self::Outage | Self::Beside => task.finish.blobs.tools.snapshots.current().revision,
+            Self::Outage | Self::Beside => task.finish.blobs.tools.snapshots.reached(),
         }
     }
 }
@@ -93,11 +93,18 @@ pub(super) struct Seeker {
     missed: Option<(FencingToken, Instant)>,
     /// Chosen ones that could not be followed.
     tried: HashSet<GatewayId>,
+    /// The object found missing or damaged that this download heals.
+    pub(super) replaces: Option<FencingToken>,
     /// This gateway has handed over: another one comes first.
     yields: bool,
 }
 
 impl Seeker {
+    /// For a download that heals this object, where it does.
+    pub(super) fn healing(replaces: Option<FencingToken>) -> Self {
+        Self { replaces, ..Self::default() }
+    }
+
     /// `peer` could not be followed, or no longer.
     pub(super) fn miss(&mut self, peer: &Peer) {
         if let Some(chosen) = &peer.chosen {
@@ -142,9 +149,12 @@ impl Task {
             if session.is_away() {
                 return self.seek_in_outage(seeker);
             }
-            match session.acquire(self.key(), self.entry(), self.view.upstream.epoch, self.replaces).await {
+            match session.acquire(self.key(), self.entry(), self.view.upstream.epoch, seeker.replaces).await {
                 Ok(Lease::Held(held)) => {
-                    if !is_begun && let Some(phase) = self.delivered_meanwhile().await {
+                    if !is_begun
+                        && seeker.replaces.is_none()
+                        && let Some(phase) = self.delivered_meanwhile().await
+                    {
                         return match phase {
                             Phase::Stored(known) => Supply::Stored(known),
                             other => Supply::Nothing(other),
@@ -154,6 +164,12 @@ impl Task {
                 }
                 Ok(Lease::Stored(stored)) => {
                     let (location, right) = *stored;
+                    if self.finish.blobs.tools.catalog.is_distrusted(&location.key)
+                        && seeker.replaces != Some(location.key.token)
+                    {
+                        seeker.replaces = Some(location.key.token);
+                        continue;
+                    }
                     return Supply::Stored(Box::new(Known { right, location: Some(location) }));
                 }
                 // Whoever leads it keeps it for all.
@@ -225,9 +241,6 @@ impl Task {
     async fn delivered_meanwhile(&self) -> Option<Phase> {
         let blobs = &self.finish.blobs;
         let (view, repository, digest) = (&self.view, &self.repository, &self.digest);
-        if self.replaces.is_some() {
-            return None;
-        }
         let views = std::slice::from_ref(view);
         let looked_up =
             blobs.tools.catalog.look_up_among(views, repository, digest, Consistency::Linearizable).await.ok()?;

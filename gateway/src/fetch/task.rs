@@ -24,7 +24,7 @@ use super::error::FillFailure;
 use super::fill::{Fill, Kept, Part, Phase};
 use super::intake::{Intake, Taken};
 use super::seek::{Seeker, Supply};
-use crate::catalog::Known;
+use crate::catalog::{Era, Known};
 use crate::meta::snapshot::UpstreamView;
 
 /// Takes the fill off the map when its tasks end, however they end.
@@ -59,6 +59,8 @@ pub(super) struct Task {
     pub(super) promised: Option<u64>,
     /// The object found missing or damaged that this download heals.
     pub(super) replaces: Option<FencingToken>,
+    /// When it was asked for: what was purged since is not kept.
+    pub(super) era: Era,
     /// Who may download it.
     pub(super) standing: Standing,
 }
@@ -140,7 +142,7 @@ impl Task {
         let fill = &self.finish.fill;
         let _turn = self.finish.blobs.turns.take(&self.view.source).await;
         let mut download = Download { got: Got::Nothing, size: None, copied: None, began: None };
-        let mut seeker = Seeker::default();
+        let mut seeker = Seeker::healing(self.replaces);
         loop {
             let step = match self.seek(&mut seeker, !download.is_nothing()).await {
                 Supply::Lead(mandate) => self.lead(mandate, &mut download, &mut seeker).await,
@@ -230,6 +232,6 @@ impl Task {
         if let Some(location) = known.location {
             self.finish.fill.keep(Kept::Stored(location));
         }
-        self.finish.blobs.tools.catalog.learn(&self.view, &self.repository, &self.digest, known);
+        self.finish.blobs.tools.catalog.learn_of(self.era, &self.view, &self.repository, &self.digest, known);
     }
 }

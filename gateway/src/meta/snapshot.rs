@@ -172,6 +172,8 @@ pub struct Snapshots {
     clock: Arc<dyn Clock>,
     /// When the metadata was heard of last, in milliseconds.
     heard: AtomicU64,
+    /// How far it had come then.
+    reached: AtomicU64,
 }
 
 /// First pause after the metadata was away; doubles up to [`RETRY_MAX`].
@@ -196,13 +198,18 @@ impl Snapshots {
     ) -> Result<Self, MetaError> {
         let configuration = meta.configuration(Consistency::Local).await?;
         let current = ArcSwap::from_pointee(Snapshot::build(configuration, &keyring));
-        let heard = AtomicU64::new(clock.now().0);
-        Ok(Self { current, keyring, meta, clock, heard })
+        let (heard, reached) = (AtomicU64::new(clock.now().0), AtomicU64::new(current.load().revision.0));
+        Ok(Self { current, keyring, meta, clock, heard, reached })
     }
 
     /// How long the metadata has not been heard of: what was revoked since is not known here.
     pub fn cut_off_for(&self) -> Duration {
         self.clock.now().since(Timestamp(self.heard.load(Ordering::Relaxed)))
+    }
+
+    /// Every change up to this revision has been heard of here.
+    pub fn reached(&self) -> Revision {
+        Revision(self.reached.load(Ordering::Relaxed))
     }
 
     fn hear(&self) {
@@ -239,11 +246,13 @@ impl Snapshots {
             };
             match ended {
                 MetaError::Compacted => {
-                    if let Ok(loaded) = self.reload(Revision(0)).await {
+                    let loaded = self.reload(Revision(0)).await;
+                    forget();
+                    if let Ok(loaded) = loaded {
                         revision = loaded;
+                        self.reached.store(revision.0, Ordering::Relaxed);
                         pause = RETRY_MIN;
                     }
-                    forget();
                 }
                 error => warn!(%error, "the metadata watch broke"),
             }
@@ -268,6 +277,7 @@ impl Snapshots {
                 Ok(WatchEvent::Changed(change)) => change,
                 Ok(WatchEvent::Progress(reached)) => {
                     *revision = reached.max(*revision);
+                    self.reached.store(revision.0, Ordering::Relaxed);
                     continue;
                 }
                 Err(error) => return error,
@@ -282,6 +292,8 @@ impl Snapshots {
                 Changed::Purged(_) => forget(),
             }
             *revision = change.revision;
+            // After what it asks for is done: purged rows are forgotten by now.
+            self.reached.store(revision.0, Ordering::Relaxed);
         }
     }
 }

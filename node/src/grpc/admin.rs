@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
 use prost::Message;
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore as _};
 use roadstead_proto::rpc::Role;
 use roadstead_proto::rpc::status::LEADER_HEADER;
 use roadstead_proto::wire::pb::admin::v1 as pb;
@@ -88,19 +89,21 @@ impl Service {
         let MembershipError::NotLeader { leader: Some(leader) } = &error else {
             return Err(to_status(&error));
         };
+        let (channel, passed) = self.passed(leader, request)?;
+        T::pass(AdminClient::new(channel), passed).await
+    }
+
+    /// A call as it is passed on to `leader`.
+    fn passed<T>(&self, leader: &str, request: Request<T>) -> Result<(Channel, Request<T>), Status> {
         let hops = request.metadata().get(HOPS_HEADER).and_then(|hops| hops.to_str().ok()?.parse().ok()).unwrap_or(0);
         if hops >= HOPS_MAX {
-            return Err(to_status(&error));
+            return Err(Status::unavailable("no node leads for long enough to be asked; try again"));
         }
-        let channel = self
-            .node
-            .membership()
-            .dialer
-            .channel(leader, Role::Node)
-            .map_err(|error| Status::unavailable(error.to_string()))?;
+        let dialer = &self.node.membership().dialer;
+        let channel = dialer.channel(leader, Role::Node).map_err(|error| Status::unavailable(error.to_string()))?;
         let mut passed = Request::new(request.into_inner());
         passed.metadata_mut().insert(HOPS_HEADER, MetadataValue::from(hops + 1));
-        T::pass(AdminClient::new(channel), passed).await
+        Ok((channel, passed))
     }
 }
 
@@ -152,6 +155,21 @@ impl Admin for Service {
 
     async fn snapshot(&self, request: Request<pb::SnapshotRequest>) -> Result<Response<Pieces>, Status> {
         self.admit_admin(&request)?;
+        if !request.get_ref().local {
+            match self.node.meta().configuration(Consistency::Linearizable).await {
+                Ok(_) => {}
+                Err(MetaError::NotLeader { leader: Some(leader) }) => {
+                    let (channel, passed) = self.passed(&leader, request)?;
+                    let pieces = AdminClient::new(channel).snapshot(passed).await?.into_inner();
+                    return Ok(Response::new(Box::pin(pieces)));
+                }
+                Err(error) => {
+                    return Err(Status::unavailable(format!(
+                        "{error}; by `local`, this node gives what it has, which may be older than what others have"
+                    )));
+                }
+            }
+        }
         let view = self.node.meta().state.read().map_err(|error| Status::unavailable(error.to_string()))?;
         let pieces = super::export::pieces(view).take_until(self.closing.clone().cancelled_owned());
         Ok(Response::new(Box::pin(pieces)))

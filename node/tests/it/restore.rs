@@ -11,7 +11,7 @@ use crate::net::Net;
 use crate::world::{bootstrap, names, put_token, put_tokens, tokens};
 
 async fn export(net: &Net) -> PathBuf {
-    let mut pieces = net.admin(1).snapshot(pb::SnapshotRequest {}).await.expect("a snapshot").into_inner();
+    let mut pieces = net.admin(1).snapshot(pb::SnapshotRequest::default()).await.expect("a snapshot").into_inner();
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.message().await.expect("a piece") {
         bytes.extend(piece.data);

@@ -50,6 +50,11 @@ impl PeerService {
 
     /// The download to follow: one that runs, or one that is begun as it is asked for.
     fn find(&self, request: &pb::FollowRequest) -> Result<Found, Status> {
+        if request.gateway == self.blobs.tools.session.gateway().0 {
+            return Err(Status::failed_precondition(
+                "this is the gateway that asks: its peer address is not another's",
+            ));
+        }
         let key = request.key.clone().ok_or_else(|| Status::invalid_argument("the key is missing"))?;
         let key = LeaseKey::from_message(key).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let LeaseKey::Fill { region, source, digest } = key else {
