@@ -252,6 +252,8 @@ impl Session {
 
 /// Pause where the end of another's lease cannot be waited for.
 const RELEASE_PAUSE: Duration = Duration::from_millis(200);
+/// Pause before a lease that could not be given back is tried again.
+const RELEASE_AGAIN: Duration = Duration::from_secs(1);
 /// Tries at recording a result; what is to be recorded is kept meanwhile.
 const COMPLETE_TRIES: u32 = 5;
 /// First pause between two of them; doubles each time.
@@ -275,7 +277,7 @@ impl Held {
         build: impl FnOnce(LeaseKey, FencingToken) -> Completion,
     ) -> Result<Recorded, MetaError> {
         let Some(key) = self.key.take() else { return Err(MetaError::Refused(Refusal::LeaseLost)) };
-        let completion = build(key, self.token);
+        let completion = build(key.clone(), self.token);
         let mut attempt = 0;
         loop {
             match self.session.leases.complete(completion.clone()).await {
@@ -283,6 +285,11 @@ impl Held {
                 Err(error) if attempt + 1 < COMPLETE_TRIES && error.code().is_retryable() => {
                     tokio::time::sleep(COMPLETE_PAUSE * 2u32.pow(attempt)).await;
                     attempt += 1;
+                }
+                Err(error) if error.code().is_retryable() => {
+                    // It may be held still, as long as the session lives: given back when this is dropped.
+                    self.key = Some(key);
+                    return Err(error);
                 }
                 ended => return ended,
             }
@@ -296,9 +303,19 @@ impl Drop for Held {
         let (session, token) = (Arc::clone(&self.session), self.token);
         // Without a runtime the process is ending, and the lease ends with the session.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let id = self.id;
             runtime.spawn(async move {
-                if let Err(error) = session.leases.release(&key, token).await {
-                    debug!(%error, "a lease could not be released; it ends with the session");
+                // A lease that is not given back keeps the others waiting as long as the session lives, and that outlives outages.
+                while let Err(error) = session.leases.release(&key, token).await {
+                    debug!(%error, "a lease could not be given back yet");
+                    let has_ended = *session.ended.borrow() >= id;
+                    if has_ended || !error.code().is_retryable() {
+                        break;
+                    }
+                    tokio::select! {
+                        () = session.is_back() => {}
+                        () = tokio::time::sleep(RELEASE_AGAIN) => {}
+                    }
                 }
             });
         }

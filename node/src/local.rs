@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::vote::RaftLeaderId;
@@ -17,7 +18,9 @@ use roadstead_proto::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::image::{RepositoryName, Tag};
-use roadstead_proto::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
+use roadstead_proto::domain::lease::{
+    AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SESSION_TTL, SessionId,
+};
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::meta::{self, Consistency, Leases, MetaError, MetaStore, Watch};
 use roadstead_proto::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
@@ -130,12 +133,20 @@ impl LocalMeta {
         self.group.as_leader().ok().map(|leader| leader.leader_id().term())
     }
 
+    /// Whether this member, which leads, heard from a quorum a moment ago.
+    fn hears_a_quorum(&self) -> bool {
+        let metrics = self.group.metrics().borrow_watched().clone();
+        let lately = SESSION_TTL / 3;
+        self.group.voter_ids().eq([metrics.id]) || metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < lately)
+    }
+
     /// Ends the sessions that fell silent. One step of the leader's job; nothing on any other member.
     ///
     /// # Errors
     /// Where the sessions could not be read or ended; the next step tries again.
     pub async fn end_silent_sessions(&self) -> Result<Vec<SessionId>, MetaError> {
-        let Some(term) = self.reign() else {
+        // Without a quorum no sign of life is taken: whose silence it is, is not known.
+        let Some(term) = self.reign().filter(|_| self.hears_a_quorum()) else {
             self.sessions.resign();
             return Ok(Vec::new());
         };

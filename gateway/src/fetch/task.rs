@@ -140,13 +140,24 @@ pub(super) enum Step {
 impl Task {
     pub(super) async fn run(self) {
         let fill = &self.finish.fill;
-        let _turn = self.finish.blobs.turns.take(&self.view.source).await;
+        let turns = &self.finish.blobs.turns;
+        let mut turn = Some(turns.take(&self.view.source).await);
         let mut download = Download { got: Got::Nothing, size: None, copied: None, began: None };
         let mut seeker = Seeker::healing(self.replaces);
         loop {
             let step = match self.seek(&mut seeker, !download.is_nothing()).await {
-                Supply::Lead(mandate) => self.lead(mandate, &mut download, &mut seeker).await,
-                Supply::Follow(peer) => self.follow(&peer, &mut download, &mut seeker).await,
+                Supply::Lead(mandate) => {
+                    if turn.is_none() {
+                        turn = Some(turns.take(&self.view.source).await);
+                    }
+                    self.lead(mandate, &mut download, &mut seeker).await
+                }
+                Supply::Follow(peer) => {
+                    // Whoever waits for another gateway holds up nobody who downloads here, for it may be waiting for that one.
+                    drop(turn.take());
+                    let _follows = turns.follow().await;
+                    self.follow(&peer, &mut download, &mut seeker).await
+                }
                 Supply::Stored(known) => self.take_stored(*known, &mut download).await,
                 Supply::Nothing(phase) => {
                     fill.enter(phase);

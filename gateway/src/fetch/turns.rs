@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(super) struct Turns {
     turns: Arc<Semaphore>,
+    /// The same for downloads that other gateways lead. Apart from those led here: two gateways that follow each other with all
+    /// their turns would wait for each other for ever.
+    follows: Arc<Semaphore>,
     /// What one source may have of them: one whose bodies stand still must not stop the others. As many as upstreams.
     of_sources: Mutex<HashMap<SourceId, Arc<Semaphore>>>,
     /// Downloads that have a turn or wait for one.
@@ -47,7 +50,14 @@ impl Drop for UnderWay {
 impl Turns {
     pub(super) fn new() -> Self {
         let turns = Arc::new(Semaphore::new(limits::FILLS_MAX));
-        Self { turns, of_sources: Mutex::default(), under_way: watch::Sender::new(0) }
+        let follows = Arc::new(Semaphore::new(limits::FILLS_MAX));
+        Self { turns, follows, of_sources: Mutex::default(), under_way: watch::Sender::new(0) }
+    }
+
+    /// Waits for a turn to follow.
+    pub(super) async fn follow(&self) -> Turn {
+        let under_way = UnderWay::begin(&self.under_way);
+        Turn { _permits: [Arc::clone(&self.follows).acquire_owned().await.ok(), None], _under_way: under_way }
     }
 
     /// Waits for a turn.
