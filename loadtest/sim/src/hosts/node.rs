@@ -28,7 +28,7 @@ pub(crate) async fn run(stage: Stage, id: u64) -> turmoil::Result {
         formation: Formation::Wait,
         timing: Timing { checkpoint: Duration::from_secs(2), ..Timing::default() },
         // Small enough that a run sees snapshots, and members that need one.
-        compaction: Compaction { snapshot_every: 150, keep: 40 },
+        compaction: Compaction::every(150, 40),
     };
     let components = Components {
         clock: Arc::new(stage.clock(&name)),
