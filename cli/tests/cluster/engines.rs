@@ -21,6 +21,8 @@ pub(crate) struct Engine {
     logs: PathBuf,
     /// Held for its end.
     _daemon: Option<Process>,
+    /// A folder that it needs elsewhere; goes with it.
+    _runroot: Option<tempfile::TempDir>,
 }
 
 /// A pull that is under way.
@@ -67,6 +69,7 @@ impl Engine {
     async fn start(name: &'static str, folder: &Path, logs: &Path) -> Self {
         std::fs::create_dir(folder).unwrap();
         let at = |part: &str| folder.join(part).display().to_string();
+        let mut runroot = None;
         let (daemon, command) = match name {
             "docker" => {
                 let socket = format!("unix://{}", at("socket"));
@@ -96,12 +99,15 @@ impl Engine {
                 (Some(daemon), words(&["ctr", "--address", &socket, "images", "pull", "--plain-http"]))
             }
             _ => {
-                let (root, run) = (at("root"), at("run"));
+                // It takes no path of more than 50 characters there.
+                let short = tempfile::Builder::new().prefix("rs-").tempdir_in("/tmp").unwrap();
+                let (root, run) = (at("root"), short.path().display().to_string());
+                runroot = Some(short);
                 let command = ["podman", "--root", &root, "--runroot", &run, "pull", "-q", "--tls-verify=false"];
                 (None, words(&command))
             }
         };
-        Self { name, command, logs: logs.to_owned(), _daemon: daemon }
+        Self { name, command, logs: logs.to_owned(), _daemon: daemon, _runroot: runroot }
     }
 
     pub(crate) fn name(&self) -> &'static str {

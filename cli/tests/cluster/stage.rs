@@ -66,7 +66,9 @@ impl Stage {
 
     async fn tell(&self, method: reqwest::Method, what: &str, body: &Value) -> Value {
         let url = format!("http://{}/_stage/{what}", self.control);
-        let answer = self.client.request(method, url).body(body.to_string()).send().await.unwrap();
+        // What needs no words takes none.
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = self.client.request(method, url).body(body).send().await.unwrap();
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         assert!(status.is_success(), "{what}: {status}: {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
