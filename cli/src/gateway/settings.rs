@@ -165,14 +165,6 @@ fn check(settings: &Settings, place: &Place, insecure: bool) -> Result<(), Place
         (Some(_), Some(_)) => return Err(PlaceError::TwoPlaces),
         _ => {}
     }
-    let leads_nowhere = match &place.peer_address {
-        Some(address) => address.is_loopback(),
-        None => place.peer_listen.ip().to_canonical().is_loopback(),
-    };
-    if leads_nowhere && place.nodes.iter().any(|node| !node.is_loopback()) {
-        let address = place.peer_address.as_ref().map_or_else(|| place.peer_listen.to_string(), ToString::to_string);
-        return Err(PlaceError::LoopbackPeer(address));
-    }
     if place.identity.is_none() && !insecure {
         let no_tls = |what, address: String| Err(PlaceError::NoTls { what, address });
         if !place.peer_listen.ip().to_canonical().is_loopback() {
@@ -181,6 +173,14 @@ fn check(settings: &Settings, place: &Place, insecure: bool) -> Result<(), Place
         if let Some(node) = place.nodes.iter().find(|node| !node.is_loopback()) {
             return no_tls("the node", node.to_string());
         }
+    }
+    let leads_nowhere = match &place.peer_address {
+        Some(address) => address.is_loopback(),
+        None => place.peer_listen.ip().to_canonical().is_loopback(),
+    };
+    if leads_nowhere && place.nodes.iter().any(|node| !node.is_loopback()) {
+        let address = place.peer_address.as_ref().map_or_else(|| place.peer_listen.to_string(), ToString::to_string);
+        return Err(PlaceError::LoopbackPeer(address));
     }
     Ok(())
 }

@@ -172,7 +172,7 @@ async fn drive(file: Arc<LogFile>, mut jobs: Jobs) {
 /// a crash brings back is swept again.
 async fn sweep_some(file: &Arc<LogFile>) -> bool {
     let file = Arc::clone(file);
-    let swept = tokio::task::spawn_blocking(move || sweep(&file)).await.map_err(failed).flatten();
+    let swept = offload(move || sweep(&file)).await.map_err(failed).flatten();
     // Where the file cannot be written, the next real operation says so.
     swept.inspect_err(|error| tracing::error!(%error, "purged log entries could not be removed")).unwrap_or(true)
 }
