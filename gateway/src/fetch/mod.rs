@@ -11,7 +11,7 @@
 //! | `seek` | who does: this gateway, another one, object storage |
 //! | `lead` | this gateway, from the upstream |
 //! | `following` | another one |
-//! | [`peer`] | the line between the two |
+//! | `peer` | the line between the two |
 //! | `rendezvous` | who leads where nobody grants leases |
 //! | [`region`] | copies in other regions' buckets |
 //! | `pump` | from the upstream into it |

@@ -4,7 +4,7 @@
 //! blobs and one for everything else, so that a blob store behind redirects that is down blocks no manifest, and a limit on
 //! manifests no download. Both see the registry itself: when that is down, each finds out on its own.
 //!
-//! Once a second the fleet exchanges what sources said ([`Standings::report`], [`Standings::learn`]). What comes back counts as if this
+//! Once a second the fleet exchanges what sources said (`Standings::report`, `Standings::learn`). What comes back counts as if this
 //! gateway had heard it, with two differences: it is not passed on, or news would go round and never age; and it
 //! yields to what the gateway heard itself where the source counts gateways apart, by address.
 

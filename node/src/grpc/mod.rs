@@ -2,12 +2,12 @@
 //!
 //! | file | service | who may call it |
 //! |---|---|---|
-//! | [`meta`] | reads, proposals and watches | gateways, nodes, admins |
-//! | [`lease`] | signs of life, and waits for the end of a lease | gateways, nodes, admins |
-//! | [`raft`] | between members | nodes |
-//! | [`admin`] | administration of the group | admins, and nodes that pass a call on |
-//! | [`export`] | – | the metadata as a file, for `admin` |
-//! | [`connection`] | – | ends what does not end by itself |
+//! | `meta` | reads, proposals and watches | gateways, nodes, admins |
+//! | `lease` | signs of life, and waits for the end of a lease | gateways, nodes, admins |
+//! | `raft` | between members | nodes |
+//! | `admin` | administration of the group | admins, and nodes that pass a call on |
+//! | `export` | – | the metadata as a file, for `admin` |
+//! | `connection` | – | ends what does not end by itself |
 
 mod admin;
 mod connection;

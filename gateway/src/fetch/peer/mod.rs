@@ -12,9 +12,9 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`serve`] | lets others follow what this gateway leads |
-//! | [`follow`] | follows what another leads |
-//! | [`wire`] | what is said between them |
+//! | `serve` | lets others follow what this gateway leads |
+//! | `follow` | follows what another leads |
+//! | `wire` | what is said between them |
 
 pub(super) mod follow;
 pub(crate) mod serve;

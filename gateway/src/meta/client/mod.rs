@@ -2,11 +2,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`members`] | which nodes there are: names, addresses, the nearest, the leader |
-//! | [`failure`] | what a failed call says, and whether another member may be asked |
-//! | [`leader`] | calls that only the leader serves: one after the other, never twice where that could change something twice |
-//! | [`nearest`] | calls that any member serves: the nearest, and all others where it does not answer at once |
-//! | [`watch`] | a watch that a member serves, relayed |
+//! | `members` | which nodes there are: names, addresses, the nearest, the leader |
+//! | `failure` | what a failed call says, and whether another member may be asked |
+//! | `leader` | calls that only the leader serves: one after the other, never twice where that could change something twice |
+//! | `nearest` | calls that any member serves: the nearest, and all others where it does not answer at once |
+//! | `watch` | a watch that a member serves, relayed |
 //!
 //! # What a caller may rely on
 //!
