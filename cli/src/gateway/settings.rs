@@ -6,16 +6,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use roadstead_proto::domain::lease::GatewayId;
+use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::rpc::{Identity, Role};
 
 use super::flags::Flags;
 use crate::settings::file::{self, File, FileCluster, FileError};
 use crate::settings::tls::{self, TlsError};
-use crate::settings::{self, DataDir, Settings, SettingsError};
+use crate::settings::{self, RoleDefaults, Settings, SettingsError};
 use crate::written::HostPort;
 
 const DATA_DIR: &str = "./roadstead-gateway";
+const DEFAULTS: RoleDefaults = RoleDefaults { data_dir: DATA_DIR, drain_delay: limits::DRAIN_DELAY_DEFAULT };
 const PEER_LISTEN: &str = "127.0.0.1:7100";
 
 /// A gateway's place in the cluster.
@@ -130,8 +132,7 @@ pub(crate) fn resolve(
         admin_token_file: flags.admin_token_file.or(cluster.admin_token_file),
         identity,
     };
-    let data_dir = DataDir { flag: flags.data_dir, default: DATA_DIR };
-    let settings = settings::resolve_with(flags.pulls, file, data_dir, variable)?;
+    let settings = settings::resolve_with(flags.pulls, file, flags.data_dir, DEFAULTS, variable)?;
     check(&settings, &place, flags.insecure)?;
     Ok((settings, place))
 }

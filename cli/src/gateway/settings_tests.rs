@@ -77,6 +77,10 @@ fn what_cannot_be_is_a_sentence() {
             Flags { peer_listen: Some("10.0.0.1:7100".parse().unwrap()), ..flags() },
             "--peer-listen 10.0.0.1:7100 is not on",
         ),
+        (
+            Flags { nodes: vec!["node.example:7000".parse().unwrap()], insecure: true, ..flags() },
+            "at 127.0.0.1:7100, which leads each of them to its own machine",
+        ),
     ] {
         let told = refused(flags);
         assert!(told.contains(part), "{told}");
@@ -89,11 +93,13 @@ fn what_cannot_be_is_a_sentence() {
 
 #[test]
 fn who_says_insecure_goes_without_tls() {
-    let nodes = vec!["node.example:7000".parse().unwrap()];
-    let peer_address = Some("gw-a.example:7100".parse().unwrap());
-    let peer_listen = Some("0.0.0.0:7100".parse().unwrap());
-    let open = Flags { nodes, peer_listen, peer_address, ..flags() };
-    assert!(refused(Flags { insecure: false, ..open }).contains("there is no TLS"));
-    let nodes = vec!["node.example:7000".parse().unwrap()];
-    assert!(resolved(Flags { nodes, insecure: true, ..flags() }).is_ok());
+    let open = |insecure| Flags {
+        nodes: vec!["node.example:7000".parse().unwrap()],
+        peer_listen: Some("0.0.0.0:7100".parse().unwrap()),
+        peer_address: Some("gw-a.example:7100".parse().unwrap()),
+        insecure,
+        ..flags()
+    };
+    assert!(refused(open(false)).contains("there is no TLS"));
+    assert!(resolved(open(true)).is_ok());
 }

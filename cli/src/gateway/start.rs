@@ -12,7 +12,6 @@ use roadstead_gateway::meta::GrpcMeta;
 use roadstead_gateway::telemetry::{Telemetry, TelemetryError};
 use roadstead_gateway::{Components, Gateway, server};
 use roadstead_proto::clock::SystemClock;
-use roadstead_proto::domain::limits;
 use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::rpc::Dialer;
 use tokio_util::sync::CancellationToken;
@@ -117,7 +116,6 @@ pub(crate) async fn start(plan: Plan, stop: &CancellationToken) -> Result<Option
         gateway: gateway_id,
         region: place.region.clone(),
         peer_address: Some(peer_address.to_string()),
-        drain_delay: limits::DRAIN_DELAY_DEFAULT,
         anonymous_pull,
         spool_dir: directory.spool(),
     };

@@ -13,18 +13,20 @@ mod start;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use roadstead_gateway::upstream::ReqwestExchange;
 use roadstead_gateway::upstream::transport::TransportError;
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{self, DataDir, Settings, SettingsError};
+use crate::settings::{self, RoleDefaults, Settings, SettingsError};
 use crate::startup::listen::{ListenError, Listeners};
 use crate::startup::process::{self, ProcessError};
 pub(crate) use flags::{Flags, LONG_ABOUT};
 use start::{StartError, Started};
 
-const DATA_DIR: &str = "./roadstead-data";
+// Nobody would have to notice that it is about to stop.
+const DEFAULTS: RoleDefaults = RoleDefaults { data_dir: "./roadstead-data", drain_delay: Duration::ZERO };
 
 /// Everything that was decided before anything is done.
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl fmt::Display for Plan {
 /// Decides what is to be done; reads files and the environment, writes nothing.
 pub(crate) fn plan(flags: Flags, variable: impl Fn(&str) -> Option<OsString>) -> Result<Plan, PlanError> {
     let Flags { data_dir, pulls } = flags;
-    let settings = settings::resolve(pulls, DataDir { flag: data_dir, default: DATA_DIR }, variable)?;
+    let settings = settings::resolve(pulls, data_dir, DEFAULTS, variable)?;
     let exchange = ReqwestExchange::new(&settings.transport())?;
     Ok(Plan { settings, exchange })
 }

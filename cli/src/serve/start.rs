@@ -4,7 +4,6 @@
 //! read; the key is proved against what is stored before anything new is stored; nothing is asked of any upstream.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::{Telemetry, TelemetryError};
@@ -94,8 +93,6 @@ pub(crate) async fn start(plan: Plan, listeners: &Listeners) -> Result<Started, 
         gateway: directory.gateway_id()?,
         region: RegionId::default_region(),
         peer_address: None,
-        // There is nobody who would have to notice.
-        drain_delay: Duration::ZERO,
         anonymous_pull,
         spool_dir: directory.spool(),
     };

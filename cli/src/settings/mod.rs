@@ -21,6 +21,6 @@ pub(crate) mod tls;
 
 pub(crate) use flags::{PullFlags, address};
 pub(crate) use pulls::{
-    ADMIN_TOKEN_VARIABLE, DataDir, SECRET_KEY_VARIABLE, Settings, SettingsError, TOKEN_LENGTH_ADVISED, is_token,
+    ADMIN_TOKEN_VARIABLE, RoleDefaults, SECRET_KEY_VARIABLE, Settings, SettingsError, TOKEN_LENGTH_ADVISED, is_token,
     resolve, resolve_with, validity,
 };

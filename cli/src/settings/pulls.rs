@@ -63,8 +63,8 @@ pub(crate) struct Settings {
     pub(crate) proxies: Proxies,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
-    /// How long new connections are still taken after the stop signal; by role where nobody says it.
-    pub(crate) drain_delay: Option<Duration>,
+    /// How long new connections are still taken after the stop signal.
+    pub(crate) drain_delay: Duration,
     /// How long running pulls may go on after that.
     pub(crate) drain_timeout: Duration,
     /// Where blobs are kept, and who is sent there.
@@ -149,33 +149,35 @@ pub(crate) enum SettingsError {
     SecretKey(SealError),
 }
 
-/// Where a role keeps what is its own.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct DataDir {
-    /// As the command line says.
-    pub(crate) flag: Option<PathBuf>,
-    /// Where nobody says anything.
-    pub(crate) default: &'static str,
+/// What holds where nobody says anything, and is not the same for every role.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RoleDefaults {
+    /// Where it keeps what is its own.
+    pub(crate) data_dir: &'static str,
+    /// How long it takes new connections after the stop signal.
+    pub(crate) drain_delay: Duration,
 }
 
 /// Puts the settings of a process without a cluster together.
 pub(crate) fn resolve(
     flags: PullFlags,
-    data_dir: DataDir,
+    data_dir: Option<PathBuf>,
+    role: RoleDefaults,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Settings, SettingsError> {
     let file: File = flags.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
     if file.cluster.is_some() || file.tls.is_some() {
         return Err(SettingsError::Cluster);
     }
-    resolve_with(flags, file, data_dir, &variable)
+    resolve_with(flags, file, data_dir, role, &variable)
 }
 
 /// Puts the settings together, with a file that was read already.
 pub(crate) fn resolve_with(
     flags: PullFlags,
     file: File,
-    data_dir: DataDir,
+    data_dir: Option<PathBuf>,
+    role: RoleDefaults,
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Settings, SettingsError> {
     let File { upstreams: in_file, .. } = &file;
@@ -185,7 +187,7 @@ pub(crate) fn resolve_with(
     let named = named::choose(&flags.upstreams, in_file, &defaults)?;
     let upstreams_named = named.is_some();
 
-    let data_dir = data_dir.flag.or(file.data_dir).unwrap_or_else(|| PathBuf::from(data_dir.default));
+    let data_dir = data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(role.data_dir));
     let settings = Settings {
         storage: storage::resolve(file.storage, data_dir.join(UPLOADS), variable)?,
         listen: flags.listen.or(file.listen).unwrap_or_else(|| known_address(LISTEN)),
@@ -200,7 +202,7 @@ pub(crate) fn resolve_with(
         upstream_connections: connections::read(file.upstream_connections)?,
         proxies: Proxies::from_environment(variable)?,
         log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
-        drain_delay: file.drain_delay.map(|span| span.0),
+        drain_delay: file.drain_delay.map_or(role.drain_delay, |span| span.0),
         drain_timeout: file.drain_timeout.map_or(limits::DRAIN_TIMEOUT_DEFAULT, |span| span.0),
         min_free_space: file.min_free_space.map_or(limits::MIN_FREE_SPACE_DEFAULT, |size| size.0),
         blob_memory: file.blob_memory.map_or(limits::BLOB_MEMORY_DEFAULT, |size| size.0),
@@ -287,9 +289,7 @@ impl fmt::Display for Settings {
         if let Some(except) = &self.proxies.except {
             writeln!(f, "  but not to       {except} (NO_PROXY)")?;
         }
-        if let Some(delay) = self.drain_delay {
-            writeln!(f, "  drain_delay      {}", Span(delay))?;
-        }
+        writeln!(f, "  drain_delay      {}", Span(self.drain_delay))?;
         writeln!(f, "  drain_timeout    {}", Span(self.drain_timeout))?;
         writeln!(f, "  min_free_space   {}", Size(self.min_free_space))?;
         writeln!(f, "  blob_memory      {}", Size(self.blob_memory))?;

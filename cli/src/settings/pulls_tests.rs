@@ -5,13 +5,15 @@ use super::*;
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/config/serve.toml");
 const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
+const DEFAULTS: RoleDefaults = RoleDefaults { data_dir: "./roadstead-data", drain_delay: Duration::ZERO };
+
 fn nothing(_: &str) -> Option<OsString> {
     None
 }
 
 /// As `roadstead serve` has it.
 fn serve(flags: PullFlags, variable: impl Fn(&str) -> Option<OsString>) -> Result<Settings, SettingsError> {
-    resolve(flags, DataDir { flag: None, default: "./roadstead-data" }, variable)
+    resolve(flags, None, DEFAULTS, variable)
 }
 
 fn defaults() -> Settings {
@@ -92,8 +94,7 @@ fn what_cannot_be_is_a_sentence() {
     let path = || Some(PathBuf::from("/nowhere/at/all"));
     assert!(missing(PullFlags { config: path(), ..PullFlags::default() }).contains("file /nowhere/at/all"));
     assert!(missing(PullFlags { upstream_ca: path(), ..PullFlags::default() }).contains("from /nowhere/at/all"));
-    let nowhere = DataDir { flag: Some(PathBuf::new()), default: "here" };
-    let error = resolve(PullFlags::default(), nowhere, nothing).unwrap_err().to_string();
+    let error = resolve(PullFlags::default(), Some(PathBuf::new()), DEFAULTS, nothing).unwrap_err().to_string();
     assert!(error.starts_with("--data-dir is empty"), "{error}");
     let error = with_file("[cluster]\nregion = 'eu'", PullFlags::default()).unwrap_err().to_string();
     assert!(error.contains("are for `roadstead gateway`"), "{error}");

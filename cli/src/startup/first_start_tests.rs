@@ -12,10 +12,11 @@ use roadstead_proto::state::command::Command;
 use super::*;
 use crate::directory::secret_key;
 use crate::settings::named::SignIn;
-use crate::settings::{self, DataDir, PullFlags};
+use crate::settings::{self, PullFlags, RoleDefaults};
 
 fn settings() -> Settings {
-    settings::resolve(PullFlags::default(), DataDir { flag: None, default: "./data" }, |_| None).unwrap()
+    let role = RoleDefaults { data_dir: "./data", drain_delay: std::time::Duration::ZERO };
+    settings::resolve(PullFlags::default(), None, role, |_| None).unwrap()
 }
 
 fn with_password(mut settings: Settings) -> Settings {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use opentelemetry::metrics::Meter;
 use roadstead_gateway::config::{Config, Timeouts};
@@ -70,8 +69,6 @@ pub(crate) struct Place {
     pub(crate) region: RegionId,
     /// Where other gateways reach it.
     pub(crate) peer_address: Option<String>,
-    /// How long new connections are still taken after the stop signal, unless configured.
-    pub(crate) drain_delay: Duration,
     /// Whether pulls need no token.
     pub(crate) anonymous_pull: bool,
     /// The folder of running downloads.
@@ -91,7 +88,7 @@ pub(crate) fn config(settings: &Settings, place: Place) -> Config {
         prefetch: settings.prefetch,
         spool_dir: place.spool_dir,
         min_free_bytes: settings.min_free_space,
-        drain_delay: settings.drain_delay.unwrap_or(place.drain_delay),
+        drain_delay: settings.drain_delay,
         drain_timeout: settings.drain_timeout,
         timeouts: Timeouts::default(),
     }
