@@ -1,10 +1,12 @@
 //! The gateway's session with the cluster, and leases on it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures::future::poll_immediate;
 use roadstead_proto::domain::entry::EntryRef;
 use roadstead_proto::domain::epoch::Epoch;
 use roadstead_proto::domain::fleet::{Fleet, Registration};
@@ -16,6 +18,7 @@ use roadstead_proto::domain::registry::RegionId;
 use roadstead_proto::meta::{Leases, MetaError};
 use roadstead_proto::state::command::{Recorded, Refusal};
 use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -28,6 +31,8 @@ pub struct Session {
     /// What was heard of the fleet last.
     fleet: ArcSwap<Fleet>,
     away: AtomicBool,
+    /// Since when it is back.
+    back_since: ArcSwapOption<Instant>,
     /// Rung when the metadata is back.
     back: Notify,
     /// The last session that ended: its leases, and those of all before it, are others' now.
@@ -68,8 +73,9 @@ impl Session {
     /// A session that is opened when first needed.
     pub fn new(leases: Arc<dyn Leases>, registration: Registration) -> Self {
         let (fleet, away, back) = (ArcSwap::default(), AtomicBool::new(false), Notify::new());
+        let back_since = ArcSwapOption::empty();
         let ended = watch::Sender::new(SessionId(0));
-        Self { leases, registration, fleet, away, back, ended, current: Mutex::new(None) }
+        Self { leases, registration, fleet, away, back_since, back, ended, current: Mutex::new(None) }
     }
 
     /// The name of this gateway.
@@ -192,9 +198,33 @@ impl Session {
         self.fleet.load_full()
     }
 
+    /// The other gateways of this region that can be called.
+    pub fn neighbours<'a>(&'a self, fleet: &'a Fleet) -> impl Iterator<Item = &'a Registration> {
+        let others = fleet.gateways.iter().map(|member| &member.registration);
+        others.filter(|there| {
+            there.gateway != *self.gateway() && there.region == *self.region() && !there.address.is_empty()
+        })
+    }
+
     /// Whether the metadata takes no writes, as far as is known. What needs a lease does not wait for one then.
     pub fn is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
+    }
+
+    /// Whether the metadata came back less than `lately` ago: others may not have noticed yet.
+    pub fn is_back_since(&self, lately: Duration) -> bool {
+        self.back_since.load().as_ref().is_some_and(|since| since.elapsed() < lately)
+    }
+
+    /// Returns while the metadata takes writes: at once, or when it does again.
+    pub async fn is_there(&self) {
+        while self.is_away() {
+            let mut back = pin!(self.is_back());
+            // What rings between the question and the wait is heard.
+            if poll_immediate(back.as_mut()).await.is_none() && self.is_away() {
+                back.await;
+            }
+        }
     }
 
     /// Returns when the metadata takes writes again.
@@ -208,6 +238,7 @@ impl Session {
                 self.fleet.store(Arc::new(fleet.clone()));
                 if self.away.swap(false, Ordering::Relaxed) {
                     info!("the metadata is back");
+                    self.back_since.store(Some(Arc::new(Instant::now())));
                     self.back.notify_waiters();
                 }
             }

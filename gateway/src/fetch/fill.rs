@@ -236,6 +236,11 @@ impl Fill {
         }
     }
 
+    /// Whether this gateway downloads it from the upstream.
+    pub(super) fn leads(&self) -> bool {
+        *self.part.borrow() == Part::Leading
+    }
+
     /// One more gateway follows.
     pub(super) fn follow(self: &Arc<Self>) -> Follower {
         self.followers.send_modify(|followers| *followers += 1);

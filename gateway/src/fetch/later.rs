@@ -13,6 +13,7 @@ use roadstead_proto::domain::limits;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::meta::MetaError;
 use roadstead_proto::state::command::Recorded;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -35,7 +36,11 @@ pub(super) struct Deferred {
 
 /// Results that wait. The oldest first.
 #[derive(Debug, Default)]
-pub struct Later(Mutex<VecDeque<Deferred>>);
+pub struct Later {
+    queue: Mutex<VecDeque<Deferred>>,
+    /// Rung where somebody waits for one of them.
+    hurry: Notify,
+}
 
 /// What became of one.
 enum Ended {
@@ -49,7 +54,7 @@ enum Ended {
 impl Later {
     fn queue(&self) -> MutexGuard<'_, VecDeque<Deferred>> {
         // Every section only inserts or removes.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn push(&self, deferred: Deferred) {
@@ -58,6 +63,16 @@ impl Later {
             queue.pop_front();
         }
         queue.push_back(deferred);
+    }
+
+    /// Whether something of this key waits.
+    pub(super) fn is_waiting(&self, key: &LeaseKey) -> bool {
+        self.queue().iter().any(|deferred| deferred.key == *key)
+    }
+
+    /// Has them tried now, or once more where they are being tried.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     /// How many wait.
@@ -73,6 +88,7 @@ impl Tools {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.session.is_back() => {}
+                () = self.later.hurry.notified() => {}
                 () = tokio::time::sleep(limits::LATER_EVERY) => {}
             }
             self.record_waiting().await;

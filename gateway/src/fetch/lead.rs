@@ -1,11 +1,13 @@
 //! The part of the gateway that downloads: upstream and object storage side by side, then the metadata.
 
+use std::convert::Infallible;
+
 use futures::StreamExt as _;
 use roadstead_proto::domain::entry::{ContentKind, ObjectKey, Right};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::MediaType;
-use roadstead_proto::meta::Consistency;
+use roadstead_proto::meta::{Consistency, MetaError};
 use roadstead_storage::blob::Body;
 use roadstead_storage::error::StorageError;
 use roadstead_storage::staged::Staged;
@@ -21,6 +23,7 @@ use super::record::Content;
 use super::seek::{Mandate, Seeker};
 use super::spool::SpoolError;
 use super::task::{Download, Got, Step, Task};
+use crate::lease::Lease;
 use crate::upstream::content::BlobBody;
 use crate::upstream::error::Answer;
 use crate::upstream::exchange::ExchangeError;
@@ -207,8 +210,41 @@ impl Task {
             }
         };
         let uploading = given_up.run_until_cancelled(self.upload(upload));
+        let pumping = async {
+            tokio::select! {
+                pumped = pumping => pumped,
+                never = self.adopt(mandate) => match never {},
+            }
+        };
         let (pumped, is_uploaded) = tokio::join!(pumping, uploading);
         (pumped, is_uploaded.unwrap_or(false))
+    }
+
+    /// Takes the lease on a download that began without one, as soon as somebody grants it: whoever wants the same follows then.
+    async fn adopt(&self, mandate: &Mandate) -> Infallible {
+        let session = &self.finish.blobs.tools.session;
+        if let Mandate::Outage(lease) = mandate {
+            loop {
+                session.is_there().await;
+                let asked = session.acquire(self.key(), self.entry(), self.view.upstream.epoch, self.replaces).await;
+                match asked {
+                    Ok(Lease::Held(held)) => {
+                        debug!(digest = %self.digest, "a download that began without a lease has one now");
+                        drop(lease.set(held));
+                        break;
+                    }
+                    // One that means to follow this gives it back; one that leads as well comes to its end, as this does, and
+                    // what is recorded second is discarded.
+                    Ok(Lease::Elsewhere(holder)) => {
+                        session.ended(&self.key(), &holder, limits::HOLDER_PATIENCE).await;
+                    }
+                    Ok(Lease::Stored(_)) | Err(MetaError::Refused(_)) => break,
+                    // The session knows by now that the metadata is away.
+                    Err(error) => debug!(%error, digest = %self.digest, "no lease yet"),
+                }
+            }
+        }
+        std::future::pending().await
     }
 
     /// Returns where the process is to end and another gateway could go on.
@@ -261,7 +297,10 @@ impl Task {
         };
         let known = match mandate {
             Mandate::Lease(held) => tools.record(held, content, None).await,
-            Mandate::Outage => Some(tools.record_later(self.key(), content, None)),
+            Mandate::Outage(lease) => match lease.into_inner() {
+                Some(held) => tools.record(held, content, None).await,
+                None => Some(tools.record_later(self.key(), content, None)),
+            },
             Mandate::Beside => None,
         };
         match known {

@@ -4,6 +4,7 @@
 //! the members they heard of last.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use roadstead_proto::domain::entry::ObjectKey;
@@ -18,6 +19,7 @@ use tracing::{debug, warn};
 use super::error::{FetchError, FillFailure};
 use super::fill::Phase;
 use super::join::Wanted;
+use super::peer::look::{Seen, look};
 use super::rendezvous;
 use super::task::{Standing, Task};
 use crate::catalog::Known;
@@ -40,8 +42,8 @@ pub(super) enum Supply {
 pub(super) enum Mandate {
     /// It holds the lease.
     Lease(Held),
-    /// Nobody grants leases: what it brings home is recorded when somebody does again.
-    Outage,
+    /// Nobody granted leases: what it brings home is recorded by the lease that it gets once somebody does, or later.
+    Outage(OnceLock<Held>),
     /// Beside the download of the cluster, for its own clients alone: nothing of it is kept.
     Beside,
 }
@@ -51,7 +53,7 @@ impl Mandate {
     pub(super) fn object(&self, task: &Task) -> Option<ObjectKey> {
         let token = match self {
             Self::Lease(held) => held.token,
-            Self::Outage => FencingToken::provisional((task.finish.blobs.tools.random)()),
+            Self::Outage(_) => FencingToken::provisional((task.finish.blobs.tools.random)()),
             Self::Beside => return None,
         };
         Some(ObjectKey { digest: task.digest, token })
@@ -61,7 +63,7 @@ impl Mandate {
     pub(super) async fn lost(&self) {
         match self {
             Self::Lease(held) => held.lost().await,
-            Self::Outage | Self::Beside => std::future::pending().await,
+            Self::Outage(_) | Self::Beside => std::future::pending().await,
         }
     }
 
@@ -70,7 +72,7 @@ impl Mandate {
         match self {
             Self::Lease(held) => Revision(held.token.0),
             // What was heard of last: a purge since is one that this gateway did not hear of.
-            Self::Outage | Self::Beside => task.finish.blobs.tools.snapshots.reached(),
+            Self::Outage(_) | Self::Beside => task.finish.blobs.tools.snapshots.reached(),
         }
     }
 }
@@ -91,7 +93,7 @@ pub(super) struct Peer {
 pub(super) struct Seeker {
     /// The holder that could not be followed, and since when.
     missed: Option<(FencingToken, Instant)>,
-    /// Chosen ones that could not be followed.
+    /// Chosen ones, and those that were seen at work, that could not be followed.
     tried: HashSet<GatewayId>,
     /// The object found missing or damaged that this download heals.
     pub(super) replaces: Option<FencingToken>,
@@ -147,7 +149,7 @@ impl Task {
         }
         loop {
             if session.is_away() {
-                return self.seek_in_outage(seeker);
+                return self.seek_in_outage(seeker).await;
             }
             match session.acquire(self.key(), self.entry(), self.view.upstream.epoch, seeker.replaces).await {
                 Ok(Lease::Held(held)) => {
@@ -159,6 +161,21 @@ impl Task {
                             Phase::Stored(known) => Supply::Stored(known),
                             other => Supply::Nothing(other),
                         };
+                    }
+                    if !is_unasked
+                        && session.is_back_since(limits::AFTER_OUTAGE)
+                        && let Some((other, seen)) = self.look_around(seeker).await
+                    {
+                        // Who is at work needs the lease to record it.
+                        drop(held);
+                        match seen {
+                            Seen::Leads => return Supply::Follow(other),
+                            Seen::Waits if Instant::now() < until => {
+                                tokio::time::sleep(limits::HAND_OVER_PAUSE).await;
+                                continue;
+                            }
+                            Seen::Waits => return Supply::Nothing(Phase::Failed(FillFailure::Elsewhere)),
+                        }
                     }
                     return Supply::Lead(Mandate::Lease(held));
                 }
@@ -205,35 +222,52 @@ impl Task {
         }
     }
 
-    fn seek_in_outage(&self, seeker: &Seeker) -> Supply {
+    /// Another gateway of the region that works on it without a lease.
+    async fn look_around(&self, seeker: &Seeker) -> Option<(Peer, Seen)> {
+        let tools = &self.finish.blobs.tools;
+        let (session, fleet) = (&tools.session, tools.session.fleet());
+        let others = session.neighbours(&fleet).filter(|there| !seeker.tried.contains(&there.gateway));
+        let (other, seen) = look(&tools.dialer, others, &self.key(), session.gateway()).await?;
+        let (address, chosen) = (other.address.clone(), Some(other.gateway.clone()));
+        debug!(digest = %self.digest, gateway = other.gateway.0, ?seen, "another gateway works on it without a lease");
+        Some((Peer { address, holder: None, chosen, begin: Some(self.wanted_of_peer()) }, seen))
+    }
+
+    fn wanted_of_peer(&self) -> pb::Wanted {
+        pb::Wanted {
+            upstream: self.view.upstream.id.0,
+            upstream_epoch: self.view.upstream.epoch.0,
+            repository: self.repository.as_str().to_owned(),
+            size: self.promised,
+        }
+    }
+
+    async fn seek_in_outage(&self, seeker: &Seeker) -> Supply {
         // Bytes that nobody waits for are not worth the trouble.
         if self.finish.fill.class().is_unasked() {
             return Supply::Nothing(Phase::Failed(FillFailure::Abandoned));
         }
-        if self.standing == Standing::Chosen {
-            return Supply::Lead(Mandate::Outage);
+        if self.standing == Standing::Common
+            && let Some(chosen) = self.choose(seeker)
+        {
+            return Supply::Follow(chosen);
         }
+        // It may have been begun by a lease from before, or by a gateway that knew of others.
+        match self.look_around(seeker).await {
+            Some((other, _)) => Supply::Follow(other),
+            None => Supply::Lead(Mandate::Outage(OnceLock::new())),
+        }
+    }
+
+    /// The gateway that leads where nobody grants leases; `None` where this one does.
+    fn choose(&self, seeker: &Seeker) -> Option<Peer> {
         let session = &self.finish.blobs.tools.session;
         let fleet = session.fleet();
-        let reachable = fleet.gateways.iter().map(|member| &member.registration);
-        let reachable: Vec<_> =
-            reachable.filter(|there| there.region == *session.region() && !there.address.is_empty()).collect();
-        let names = reachable.iter().map(|there| &there.gateway).chain([session.gateway()]);
-        let first = rendezvous::order(names, &self.key()).into_iter().find(|name| !seeker.tried.contains(name));
-        match first.and_then(|name| reachable.iter().find(|there| there.gateway == *name)) {
-            Some(chosen) if chosen.gateway != *session.gateway() => Supply::Follow(Peer {
-                address: chosen.address.clone(),
-                holder: None,
-                chosen: Some(chosen.gateway.clone()),
-                begin: Some(pb::Wanted {
-                    upstream: self.view.upstream.id.0,
-                    upstream_epoch: self.view.upstream.epoch.0,
-                    repository: self.repository.as_str().to_owned(),
-                    size: self.promised,
-                }),
-            }),
-            _ => Supply::Lead(Mandate::Outage),
-        }
+        let names = session.neighbours(&fleet).map(|there| &there.gateway).chain([session.gateway()]);
+        let first = rendezvous::order(names, &self.key()).into_iter().find(|name| !seeker.tried.contains(name))?;
+        let chosen = session.neighbours(&fleet).find(|there| there.gateway == *first)?;
+        let (address, begin) = (chosen.address.clone(), Some(self.wanted_of_peer()));
+        Some(Peer { address, holder: None, chosen: Some(chosen.gateway.clone()), begin })
     }
 
     /// Another download may have delivered the same to another repository between the look at the metadata and the lease:

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
 mod addressing;
+mod aftermath;
 mod ahead;
 mod answer;
 mod answers;
@@ -15,6 +16,7 @@ mod fleet;
 mod freshness;
 mod hub;
 mod layering;
+mod leases;
 mod listing;
 mod outage;
 mod peers;

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use crate::answer::{Answer, blob, manifest, read};
 use crate::hub::AsHub;
+use crate::leases::Line;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -242,6 +243,14 @@ impl World {
         Second::start(name, config, components).await
     }
 
+    /// The same, by a line to the leases that can be cut.
+    pub(crate) async fn gateway_by_line(&self, name: &str) -> (Second, Arc<Line>) {
+        let (config, mut components) = self.parts(name, Telemetry::new().unwrap());
+        let line = Line::new(components.leases);
+        components.leases = Arc::clone(&line) as Arc<_>;
+        (Second::start(name, config, components).await, line)
+    }
+
     /// One that others do not get through to: at the address that it gives nobody listens.
     pub(crate) async fn gateway_cut_off(&self, name: &str) -> Second {
         let (mut config, components) = self.parts(name, Telemetry::new().unwrap());
@@ -435,6 +444,10 @@ impl Second {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/v2/virtual_registries/container/1/{path}", self.running.base)
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.running.base
     }
 
     /// It is gone at once, with everything that it did; the cluster has not noticed.

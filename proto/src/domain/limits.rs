@@ -310,6 +310,11 @@ pub const PEER_UNREACHABLE_MAX: Duration = Duration::from_secs(6);
 pub const HOLDER_PATIENCE: Duration = Duration::from_millis(500);
 /// What a gateway that hands over leaves the others to take over. They hear of it at once.
 pub const HAND_OVER_PAUSE: Duration = Duration::from_millis(500);
+/// How long other gateways may take to say whether they work on a blob, where no lease tells. All are asked at once.
+pub const LOOK_PATIENCE: Duration = Duration::from_millis(500);
+/// How long after the metadata came back others are asked that: each notices by itself that it is back, and records then what
+/// it fetched without a lease. Above the time that one hanging call may take.
+pub const AFTER_OUTAGE: Duration = Duration::from_secs(10);
 /// Results that wait for the metadata to come back. Some 1 KiB each; the oldest are let go, and only cost a download later.
 pub const LATER_MAX: usize = 20_000;
 /// How often they are tried again where it went wrong.

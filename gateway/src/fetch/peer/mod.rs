@@ -14,8 +14,10 @@
 //! |---|---|
 //! | `serve` | lets others follow what this gateway leads |
 //! | `follow` | follows what another leads |
+//! | `look` | asks who works on a blob where no lease tells |
 //! | `wire` | what is said between them |
 
 pub(super) mod follow;
+pub(super) mod look;
 pub(crate) mod serve;
 mod wire;

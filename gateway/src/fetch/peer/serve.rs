@@ -55,9 +55,7 @@ impl PeerService {
                 "this is the gateway that asks: its peer address is not another's",
             ));
         }
-        let key = request.key.clone().ok_or_else(|| Status::invalid_argument("the key is missing"))?;
-        let key = LeaseKey::from_message(key).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let LeaseKey::Fill { region, source, digest } = key else {
+        let LeaseKey::Fill { region, source, digest } = fill_key(request.key.clone())? else {
             return Err(Status::invalid_argument("the key is not that of a download"));
         };
         if region != *self.blobs.tools.session.region() {
@@ -119,6 +117,29 @@ impl Peer for PeerService {
         });
         Ok(Response::new(events.boxed()))
     }
+
+    async fn look(&self, request: Request<pb::LookRequest>) -> Result<Response<pb::LookResponse>, Status> {
+        self.guard.admit(&request, &[Role::Gateway])?;
+        let request = request.into_inner();
+        let key = fill_key(request.key)?;
+        let leads = match &key {
+            LeaseKey::Fill { source, digest, .. } => self.blobs.running().get(&(source.clone(), *digest)).cloned(),
+            LeaseKey::Manifest(_) => None,
+        };
+        // One that is still looking for who leads must not be followed: it may be looking at the one that asks.
+        let leads = leads.is_some_and(|fill| fill.leads());
+        let waits = !leads && self.blobs.tools.later.is_waiting(&key);
+        if waits {
+            self.blobs.tools.later.hurry();
+        }
+        debug!(?key, gateway = request.gateway, leads, waits, "another gateway looks for who works on it");
+        Ok(Response::new(pb::LookResponse { leads, waits }))
+    }
+}
+
+fn fill_key(key: Option<roadstead_proto::wire::pb::meta::v1::LeaseKey>) -> Result<LeaseKey, Status> {
+    let key = key.ok_or_else(|| Status::invalid_argument("the key is missing"))?;
+    LeaseKey::from_message(key).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 fn event(event: Pb) -> pb::FollowEvent {
