@@ -185,11 +185,15 @@ impl Session {
         }
     }
 
-    /// Waits until another's lease has ended, at most for `patience`.
-    pub async fn ended(&self, key: &LeaseKey, holder: &Holder, patience: Duration) {
-        if self.leases.await_release(key, holder.token, patience).await.is_err() {
-            // The metadata is away: who asks next will hear of it.
-            tokio::time::sleep(patience.min(RELEASE_PAUSE)).await;
+    /// Waits until another's lease has ended, at most for `patience`; whether that came to be.
+    pub async fn ended(&self, key: &LeaseKey, holder: &Holder, patience: Duration) -> bool {
+        match self.leases.await_release(key, holder.token, patience).await {
+            Ok(has_ended) => has_ended,
+            Err(_) => {
+                // The metadata is away: who asks next will hear of it.
+                tokio::time::sleep(patience.min(RELEASE_PAUSE)).await;
+                false
+            }
         }
     }
 

@@ -206,9 +206,11 @@ impl Task {
                         warn!(digest = %self.digest, address = holder.address, "the leading gateway cannot be reached");
                         return Supply::Lead(Mandate::Beside);
                     }
+                    // Or it has just handed over: then the lease is this gateway's for the asking.
                     Some(_) => {
-                        session.ended(&self.key(), &holder, limits::HOLDER_PATIENCE).await;
-                        return Supply::Follow(Peer::holder(holder));
+                        if !session.ended(&self.key(), &holder, limits::HOLDER_PATIENCE).await {
+                            return Supply::Follow(Peer::holder(holder));
+                        }
                     }
                 },
                 // The upstream has changed, or is gone: it could not be recorded.
