@@ -113,7 +113,9 @@ impl Metrics {
                 .build(),
             unrecorded: meter
                 .i64_up_down_counter("roadstead_unrecorded")
-                .with_description("Blobs and manifests that arrive or have arrived and are not recorded yet")
+                .with_description(
+                    "Results that are not recorded yet: of downloads under way, and those that wait for the metadata",
+                )
                 .build(),
             prefetches: counter(
                 "roadstead_prefetches",
@@ -192,7 +194,7 @@ impl Metrics {
         self.upstream_bytes.add(bytes, &[KeyValue::new("upstream", upstream.to_string())]);
     }
 
-    /// Content begins to arrive; until it is recorded, a kill of the process would lose it.
+    /// Content begins to arrive, or a result begins to wait; until it is recorded, a kill of the process would lose it.
     pub fn unrecorded(&self) -> Counted {
         Counted::by(&self.unrecorded)
     }

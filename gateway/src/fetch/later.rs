@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::Tools;
 use super::record::Content;
 use crate::lease::Lease;
+use crate::metrics::Counted;
 
 /// What is to be recorded.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Deferred {
     pub(super) content: Option<Content>,
     /// What the upstream said of the tag, and when.
     pub(super) tag: Option<(TagVerdict, Timestamp)>,
+    /// As long as it waits it is not recorded.
+    pub(super) _unrecorded: Counted,
 }
 
 /// Results that wait. The oldest first.

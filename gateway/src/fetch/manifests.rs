@@ -13,6 +13,7 @@ use roadstead_proto::domain::image::{Reference, RepositoryName};
 use roadstead_proto::domain::lease::{Completion, FencingToken, LeaseKey, TagVerdict};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::media::MediaType;
+use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::meta::Consistency;
 use roadstead_storage::blob::Body;
 use sha1::Digest as _;
@@ -294,7 +295,8 @@ impl Manifests {
             Answer::Here(fetched) => fetched,
             Answer::NotHere(not_here) => return Ok(Answer::NotHere(not_here)),
         };
-        let tag = verdict(&fetched);
+        // As of now, however long it takes to keep it.
+        let tag = verdict(&fetched).map(|verdict| (verdict, self.tools.clock.now()));
         let content = Content {
             entry: entry.clone(),
             upstream_epoch: view.upstream.epoch,
@@ -335,7 +337,7 @@ impl Manifests {
         place: Place,
         content: Content,
         bytes: Bytes,
-        tag: Option<TagVerdict>,
+        tag: Option<(TagVerdict, Timestamp)>,
     ) {
         let tools = self.tools.clone();
         let unrecorded = self.tools.metrics.unrecorded();
@@ -368,6 +370,7 @@ impl Manifests {
                     began: self.tools.snapshots.reached(),
                     content: None,
                     tag: Some((verdict, self.tools.clock.now())),
+                    _unrecorded: self.tools.metrics.unrecorded(),
                 });
             }
             return;

@@ -73,8 +73,14 @@ impl Tools {
         }
     }
 
-    /// Records stored content, and with it what the upstream said of the tag. `None` where nothing was recorded, or will be.
-    pub(super) async fn record(&self, held: Held, content: Content, tag: Option<TagVerdict>) -> Option<Known> {
+    /// Records stored content, and with it what the upstream said of the tag, and when. `None` where nothing was recorded, or
+    /// will be.
+    pub(super) async fn record(
+        &self,
+        held: Held,
+        content: Content,
+        tag: Option<(TagVerdict, Timestamp)>,
+    ) -> Option<Known> {
         let right = content.right(self.clock.now());
         let (object, region, lease) = (content.object, self.session.region().clone(), held.key().cloned());
         let build = |key, token: FencingToken| Completion {
@@ -83,7 +89,7 @@ impl Tools {
             began: content.began,
             entry: content.entry.clone(),
             delivered: Some(content.delivered(region)),
-            tag: tag.clone(),
+            tag: tag.clone().map(|(verdict, _)| verdict),
         };
         match held.complete(build).await {
             Ok(Recorded::Live(Some(location))) => {
@@ -107,7 +113,7 @@ impl Tools {
     }
 
     /// Sees to it that stored content is recorded when the metadata takes writes again. It is known here from now on.
-    pub(super) fn record_later(&self, key: LeaseKey, content: Content, tag: Option<TagVerdict>) -> Known {
+    pub(super) fn record_later(&self, key: LeaseKey, content: Content, tag: Option<(TagVerdict, Timestamp)>) -> Known {
         let now = self.clock.now();
         let location = BlobLocation { key: content.object, size: content.size, stored_at: now };
         let known = Known { right: content.right(now), location: Some(location) };
@@ -117,7 +123,8 @@ impl Tools {
             upstream_epoch: content.upstream_epoch,
             began: content.began,
             content: Some(content),
-            tag: tag.map(|tag| (tag, now)),
+            tag,
+            _unrecorded: self.metrics.unrecorded(),
         });
         known
     }
