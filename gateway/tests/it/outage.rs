@@ -1,5 +1,6 @@
 //! The metadata takes no writes: pulls go on, each thing is still fetched once, and is recorded when it is back.
 
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -188,6 +189,42 @@ async fn what_waits_to_be_recorded_is_dropped_where_it_was_purged_meanwhile() {
     world.settle(marker).await;
     eventually("the object is discarded", async || world.files().iter().all(|file| !file.contains(&digest[7..]))).await;
     assert!(!world.is_recorded(digest).await);
+}
+
+#[tokio::test]
+async fn what_was_healed_meanwhile_is_what_counts_afterwards() {
+    let is_gone = |path: &Path| std::fs::remove_file(path).unwrap();
+    let is_damaged = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[10] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    for (harm, harms) in [("gone", &is_gone as &dyn Fn(&Path)), ("damaged", &is_damaged)] {
+        let mut world = World::start().await;
+        let image = Image::builder(2).layers(&[SIZE]).build();
+        world.upstream().push("a", "x", &image);
+        let digest = image.layers()[0].digest();
+        let path = blob("a", digest);
+        assert_eq!(world.get(&path).await.digest(), digest);
+        world.settle(digest).await;
+        let harmed = world.live(digest).await.unwrap();
+        world.stop().await;
+        let file = world.files().into_iter().find(|file| file.starts_with(&digest[7..]) && !file.ends_with(".crc"));
+        harms(&world.folder.path().join("blobs/sha256").join(file.unwrap()));
+        world.start_again().await;
+        // It knows of the object by now, and has not looked at it.
+        assert_eq!(world.head(&path).await.status.as_u16(), 200);
+
+        world.meta.set_outage(true);
+        assert_eq!(world.get(&path).await.digest(), digest, "{harm}");
+        assert_eq!(world.upstream().counters().blob_gets(digest), 2, "{harm}");
+        world.meta.set_outage(false);
+        let is_another = async || world.live(digest).await.is_some_and(|live| live.key != harmed.key);
+        eventually("the new object counts", is_another).await;
+        world.restart().await;
+        world.upstream().stop().await.unwrap();
+        assert_eq!(world.get(&path).await.digest(), digest, "{harm}, and healed");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Waiting for what is done behind an answer.
 
 use roadstead_proto::clock::Clock as _;
+use roadstead_proto::domain::entry::BlobLocation;
 use roadstead_proto::domain::registry::{RegionId, UpstreamId};
 use roadstead_proto::meta::{Consistency, MetaStore as _};
 use roadstead_proto::state::read::ContentQuery;
@@ -8,15 +9,20 @@ use roadstead_proto::state::read::ContentQuery;
 use crate::world::{World, eventually};
 
 impl World {
-    /// Whether a digest is stored and recorded.
-    pub(crate) async fn is_recorded(&self, digest: &str) -> bool {
+    /// The object of a digest that counts.
+    pub(crate) async fn live(&self, digest: &str) -> Option<BlobLocation> {
         let query = ContentQuery {
             upstreams: Vec::new(),
             repository: "any".parse().unwrap(),
             digest: digest.parse().unwrap(),
             region: RegionId::default_region(),
         };
-        self.meta.content(&query, Consistency::Local).await.unwrap().location.is_some()
+        self.meta.content(&query, Consistency::Local).await.unwrap().location
+    }
+
+    /// Whether a digest is stored and recorded.
+    pub(crate) async fn is_recorded(&self, digest: &str) -> bool {
+        self.live(digest).await.is_some()
     }
 
     /// Waits until a digest is stored and recorded.
