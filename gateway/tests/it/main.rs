@@ -9,6 +9,7 @@ mod answers;
 mod apart;
 mod budget;
 mod defects;
+mod drain;
 mod epochs;
 mod faults;
 mod fills;

@@ -274,7 +274,8 @@ impl World {
         Second::start(region, config, components).await
     }
 
-    fn parts(&self, name: &str, telemetry: Telemetry) -> (Config, Components) {
+    /// What a gateway of this cluster is made of.
+    pub(crate) fn parts(&self, name: &str, telemetry: Telemetry) -> (Config, Components) {
         let store = Arc::clone(self.store.as_ref().unwrap());
         let exchange = ReqwestExchange::new(&self.transport).unwrap();
         let exchange: Arc<dyn HttpExchange> =
