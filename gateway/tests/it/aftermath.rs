@@ -8,7 +8,7 @@ use roadstead_loadtest::content::digest_of;
 use roadstead_loadtest::image::Image;
 use roadstead_loadtest::registry::{Effect, Fault, Kind};
 
-use crate::leases::Line;
+use crate::line::Line;
 use crate::world::{Second, World, blob, eventually, read};
 
 /// Blobs enough for each of two gateways to be chosen for some.
@@ -25,7 +25,9 @@ struct Two {
 impl Two {
     async fn start() -> Self {
         let mut world = World::start().await;
-        let (one, other) = (world.gateway_by_line("one").await, world.gateway_by_line("other").await);
+        let lines = [Line::of(&world), Line::of(&world)];
+        let one = (world.gateway_over(&lines[0], "one").await, Arc::clone(&lines[0]));
+        let other = (world.gateway_over(&lines[1], "other").await, Arc::clone(&lines[1]));
         let image = Image::builder(1).layers(&LAYERS).build();
         world.upstream().push("a", "x", &image);
         let digests = image.layers().iter().map(|layer| layer.digest().to_owned()).collect();
@@ -53,7 +55,7 @@ impl Two {
 
     /// For the other one; this one has not noticed yet.
     async fn outage_ends(&self) {
-        self.one.1.cut(true);
+        self.one.1.is_cut(true);
         self.world.meta.set_outage(false);
         eventually("the other one is back", async || self.is_there(&self.other.0).await).await;
     }
@@ -117,7 +119,7 @@ async fn what_was_begun_without_a_lease_is_followed_by_those_who_are_granted_one
     let led = two.begin(&two.one.0).await;
     two.outage_ends().await;
     let followed = two.begin(&two.other.0).await;
-    assert!(two.other.1.acquired() > 0, "some downloads are led without a lease");
+    assert!(two.other.1.granted().len() > 0, "some downloads are led without a lease");
     two.world.upstream().release();
     two.arrive(led).await;
     two.arrive(followed).await;
@@ -130,12 +132,12 @@ async fn what_waits_to_be_recorded_is_waited_for_by_those_who_are_granted_a_leas
     two.outage_begins().await;
     two.pull(&two.one.0).await;
     two.outage_ends().await;
-    let known = two.other.1.acquired();
+    let known = two.other.1.granted().len();
     let pulled = async { two.pull(&two.other.0).await };
     let line_is_mended = async {
-        eventually("the other one is granted a lease", async || two.other.1.acquired() > known).await;
+        eventually("the other one is granted a lease", async || two.other.1.granted().len() > known).await;
         assert!(two.unrecorded().await > 0);
-        two.one.1.cut(false);
+        two.one.1.is_cut(false);
     };
     tokio::join!(pulled, line_is_mended);
     two.fetched_once();
@@ -149,7 +151,7 @@ async fn a_download_that_began_without_a_lease_takes_the_lease_when_it_is_to_be_
     two.outage_begins().await;
     let bodies = two.begin(&two.one.0).await;
     two.world.meta.set_outage(false);
-    let leases = || two.one.1.acquired() + two.other.1.acquired();
+    let leases = || two.one.1.granted().len() + two.other.1.granted().len();
     eventually("each running download has its lease", async || leases() == LAYERS.len()).await;
     two.world.upstream().release();
     two.arrive(bodies).await;

@@ -17,7 +17,7 @@ mod fleet;
 mod freshness;
 mod hub;
 mod layering;
-mod leases;
+mod line;
 mod listing;
 mod outage;
 mod peers;

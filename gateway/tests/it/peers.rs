@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use reqwest::Method;
 use roadstead_loadtest::content::digest_of;
 use roadstead_loadtest::image::{Blob, Image};
 use roadstead_loadtest::registry::{Effect, Fault, Kind};
+use roadstead_proto::domain::limits;
 
+use crate::line::Line;
 use crate::world::{Second, World, blob, eventually, manifest, read};
 
 const SIZE: u64 = 3_000_000;
@@ -130,6 +133,120 @@ async fn of_two_followers_one_takes_over_and_the_other_follows_it() {
     let counters = world.upstream().counters();
     assert_eq!(counters.blob_gets(digest), 2);
     assert!(counters.bytes_of(digest) <= SIZE + 200_000, "{}", counters.bytes_of(digest));
+}
+
+#[tokio::test]
+async fn a_leader_that_lost_its_session_leads_again_at_the_byte_it_has() {
+    // In memory, and in a file of the store's.
+    for size in [SIZE, 6_000_000] {
+        let world = World::start().await;
+        let image = Image::builder(size).layers(&[size]).build();
+        let digest = layer(&image).digest();
+        world.upstream().push("a", "x", &image);
+        world.upstream().set_faults([hang(1_000_000).times(1)]);
+        let line = Line::of(&world);
+        let second = world.gateway_over(&line, "second").await;
+        let mut leading = begin_at(&world, &second, &blob("a", digest)).await;
+        let begun = read_some(&mut leading, 900_000).await;
+        world.meta.lose("second").await.unwrap();
+        // The first download stands for good.
+        assert_eq!(digest_of(&read_rest(leading, begun).await), digest, "{size}");
+        world.settle(digest).await;
+        let counters = world.upstream().counters();
+        assert_eq!(
+            (counters.blob_gets(digest), counters.ranged()),
+            (2, 1),
+            "{size}: asked for the rest, and only for that"
+        );
+        assert!(counters.bytes_of(digest) <= size + 200_000, "{size}: {}", counters.bytes_of(digest));
+        assert!(second.counted("roadstead_fills_total", "outcome=\"lease_lost\"").await, "{size}");
+        let granted = line.granted();
+        assert_eq!(
+            (granted.len(), line.completed()),
+            (2, granted[1..].to_vec()),
+            "{size}: the old token completes nothing"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_lost_its_session_follows_whoever_has_the_lease_now() {
+    let world = World::start().await;
+    let image = Image::builder(6).layers(&[SIZE]).build();
+    let digest = layer(&image).digest();
+    let path = blob("a", digest);
+    world.upstream().push("a", "x", &image);
+    world.upstream().set_faults([hang(100_000).times(1)]);
+    let line = Line::of(&world);
+    let (second, third) = (world.gateway_over(&line, "second").await, world.gateway_called("third").await);
+    let mut leading = begin_at(&world, &second, &path).await;
+    let begun = read_some(&mut leading, 50_000).await;
+    // It has not heard of it when the third one is granted the lease.
+    line.is_silent(true);
+    world.meta.lose("second").await.unwrap();
+    world.upstream().set_faults([hang(2_000_000).times(1)]);
+    let mut new = begin_at(&world, &third, &path).await;
+    let of_new = read_some(&mut new, 1_900_000).await;
+    line.is_silent(false);
+    let mut of_old = begun;
+    // More than its own upstream ever sent.
+    of_old.extend(read_some(&mut leading, 1_500_000).await);
+    world.upstream().release();
+    assert_eq!(digest_of(&read_rest(leading, of_old).await), digest);
+    assert_eq!(digest_of(&read_rest(new, of_new).await), digest);
+    let counters = world.upstream().counters();
+    assert_eq!((counters.blob_gets(digest), counters.ranged()), (2, 0), "one lost the lease, one was granted it");
+    assert!(counters.bytes_of(digest) <= SIZE + 200_000, "{}", counters.bytes_of(digest));
+    world.settle(digest).await;
+    assert!(second.counted("roadstead_fills_total", "outcome=\"lease_lost\"").await);
+    assert_eq!((line.granted().len(), line.completed()), (1, vec![]), "the old token completes nothing");
+}
+
+#[tokio::test]
+async fn of_a_leader_that_lost_its_session_and_its_followers_one_goes_on() {
+    let (world, image) = halfway().await;
+    let (second, third) = (world.gateway_called("second").await, world.gateway_called("third").await);
+    let digest = layer(&image).digest();
+    let path = blob("a", digest);
+    let mut leading = begin_at(&world, &second, &path).await;
+    let of_leading = read_some(&mut leading, 900_000).await;
+    let mut following = Vec::new();
+    for mut body in [world.begin(&path).await, begin_at(&world, &third, &path).await] {
+        let begun = read_some(&mut body, 900_000).await;
+        following.push((body, begun));
+    }
+    world.meta.lose("second").await.unwrap();
+    assert_eq!(digest_of(&read_rest(leading, of_leading).await), digest);
+    for (body, begun) in following {
+        assert_eq!(digest_of(&read_rest(body, begun).await), digest);
+    }
+    let counters = world.upstream().counters();
+    assert_eq!((counters.blob_gets(digest), counters.ranged()), (2, 1), "asked for the rest, and only for that");
+    assert!(counters.bytes_of(digest) <= SIZE + 200_000, "{}", counters.bytes_of(digest));
+    assert!(second.counted("roadstead_fills_total", "outcome=\"lease_lost\"").await);
+    world.settle(digest).await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_another_gateway_holds_up_nobody_who_downloads_here() {
+    let (world, turns) = (World::start().await, limits::FILLS_OF_A_SOURCE_MAX);
+    let second = world.second_gateway().await;
+    let sizes: Vec<u64> = (1_000..).take(turns + 1).collect();
+    let image = Image::builder(7).layers(&sizes).build();
+    world.upstream().push("a", "x", &image);
+    let (own, others) = image.layers().split_last().unwrap();
+    let paths: Vec<_> = others.iter().map(|layer| blob("a", layer.digest())).collect();
+    // The other one has all its turns taken, and this one waits for it as often.
+    world.upstream().set_faults([hang(500)]);
+    let mut bodies = join_all(paths.iter().map(|path| begin_at(&world, &second, path))).await;
+    bodies.extend(join_all(paths.iter().map(|path| world.begin(path))).await);
+    world.upstream().set_faults([]);
+    assert_eq!(world.get(&blob("a", own.digest())).await.digest(), own.digest());
+    world.upstream().release();
+    for (layer, body) in others.iter().chain(others).zip(bodies) {
+        assert_eq!(digest_of(&read(body).await.unwrap()), layer.digest());
+    }
+    assert_eq!(world.upstream().counters().of(Kind::BlobGet), sizes.len() as u64);
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use crate::answer::{Answer, blob, manifest, read};
 use crate::hub::AsHub;
-use crate::leases::Line;
+use crate::line::Line;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -243,12 +243,11 @@ impl World {
         Second::start(name, config, components).await
     }
 
-    /// The same, by a line to the leases that can be cut.
-    pub(crate) async fn gateway_by_line(&self, name: &str) -> (Second, Arc<Line>) {
+    /// One whose way to the leases is the test's.
+    pub(crate) async fn gateway_over(&self, line: &Arc<Line>, name: &str) -> Second {
         let (config, mut components) = self.parts(name, Telemetry::new().unwrap());
-        let line = Line::new(components.leases);
-        components.leases = Arc::clone(&line) as Arc<_>;
-        (Second::start(name, config, components).await, line)
+        components.leases = Arc::clone(line) as Arc<_>;
+        Second::start(name, config, components).await
     }
 
     /// One that others do not get through to: at the address that it gives nobody listens.
