@@ -130,6 +130,7 @@ impl Node {
             ending: Arc::default(),
             group: meta.group.clone(),
             heard_at: Mutex::default(),
+            unbelieved: Mutex::default(),
         });
         let node = Self {
             directory: config.data_dir,

@@ -7,6 +7,7 @@
 //! | `grpc` | 6 | [`grpc::serve`]: the member's services over a network |
 //! | `app` | 5 | [`Node`]: one member put together, started, stopped |
 //! | `membership` | 5 | changes of the group: founding, adding, removing, handing over |
+//! | `greeting` | 5 | whether a member still is one, and where it is |
 //! | `survey` | 5 | the status of the whole group |
 //! | `restore` | 5 | a new group out of a snapshot file |
 //! | `directory` | 4 | a member's directory: whose it is, and everything in it, open |
@@ -21,7 +22,7 @@
 //! | `config`, `error`, `status` | 0 | what a member is told, and what it says |
 //! | `testing` | T | power cuts, clusters in one process, openraft's own suite (`test-util`) |
 //!
-//! A file uses its own folder and lower levels. openraft stays in `raft`, `local`, `membership`, `survey`, `grpc::raft` and `app`, redb in `store` and `raft`;
+//! A file uses its own folder and lower levels. openraft stays in `raft`, `local`, `membership`, `greeting`, `survey`, `grpc::raft` and `app`, redb in `store` and `raft`;
 //! only [`Medium`] shows redb to the outside, since it stands between redb and its files.
 //!
 //! # How a write travels
@@ -55,6 +56,7 @@ mod config;
 mod directory;
 mod ending;
 mod error;
+mod greeting;
 mod group_name;
 pub mod grpc;
 mod local;

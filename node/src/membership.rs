@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
-use openraft::{BasicNode, ChangeMembers, Instant as _, RaftMetrics};
+use openraft::errors::{
+    ChangeMembershipError, ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
+};
+use openraft::{BasicNode, ChangeMembers, Instant as _, RaftMetrics, ReadPolicy};
 use roadstead_proto::domain::limits;
 use roadstead_proto::rpc::{Dialer, Role};
 use roadstead_proto::wire::pb::raft::v1 as pb;
@@ -19,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use crate::Timing;
 use crate::blocking::blocking;
 use crate::ending::Ending;
+use crate::greeting::not_taken;
 use crate::group_name::{AdoptError, GroupName, new_name};
 use crate::raft::network::raft_client;
 use crate::raft::{Group, LogId, Types};
@@ -78,6 +81,25 @@ pub enum MembershipError {
         /// Where.
         address: String,
     },
+    /// Whoever answers at an address that a member names is not that member, or nobody answers.
+    #[error("node {node} was not found at {address}: {reason}")]
+    NotFound {
+        /// Who.
+        node: u64,
+        /// Where.
+        address: String,
+        /// What was found.
+        reason: String,
+    },
+    /// A member lost its directory.
+    #[error(
+        "node {node} is a member, and its directory was lost: it must not come back without the votes that it gave; remove it, \
+         then add it"
+    )]
+    Forgetful {
+        /// Who.
+        node: u64,
+    },
     /// The new node does not answer, or refuses.
     #[error("the node at {address} cannot be added: {reason}")]
     Unwilling {
@@ -112,10 +134,28 @@ pub enum MembershipError {
     Invalid(&'static str),
 }
 
+/// Why a node does not let itself be added.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JoinError {
+    #[error(
+        "it says that the others reach it at {mine}: add it by that address, or start it again with the address {asked} as its own"
+    )]
+    OtherAddress { mine: String, asked: String },
+    #[error(
+        "node {node} was a member of cluster {cluster} before, and its directory is of that time: start it with an empty one, and \
+         best with a new number"
+    )]
+    Returning { node: u64, cluster: String },
+    #[error(transparent)]
+    Name(#[from] AdoptError),
+    #[error("it has stopped: {0}")]
+    Stopped(String),
+}
+
 /// A member to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMember {
-    /// Its number. Never one that another member ever had.
+    /// Its number: one that no member has.
     pub node: u64,
     /// Where it is reached, `host:port`.
     pub address: String,
@@ -134,6 +174,8 @@ pub struct Membership {
     pub(crate) group: Group,
     /// When a leader was last heard. Raft itself goes on naming the last one it knew.
     pub(crate) heard_at: Mutex<Option<Instant>>,
+    /// Of members that name an address which is not taken: what was said of it last.
+    pub(crate) unbelieved: Mutex<BTreeMap<u64, String>>,
 }
 
 impl Membership {
@@ -168,7 +210,24 @@ impl Membership {
         Ok(name)
     }
 
-    /// Takes the name of a group that is about to add this node.
+    /// Takes the name of a group that is about to add this node, which it calls `address`.
+    ///
+    /// Whoever is added knows nothing: a member that was removed does not come back with the directory of before, which may also
+    /// be a copy of it. What it has forgotten harms nobody, even under the same number: a majority that does not count it has
+    /// agreed on its removal, and whoever does not know of that gets neither a vote nor an acknowledgement from that majority.
+    pub(crate) async fn accept(&self, cluster: String, address: &str) -> Result<(), JoinError> {
+        if !address.is_empty() && address != self.address {
+            return Err(JoinError::OtherAddress { mine: self.address.clone(), asked: address.to_owned() });
+        }
+        let knows_something =
+            self.group.is_initialized().await.map_err(|error| JoinError::Stopped(error.to_string()))?;
+        if knows_something && self.name.get() == Some(&cluster) {
+            return Err(JoinError::Returning { node: self.id, cluster });
+        }
+        Ok(self.join(cluster).await?)
+    }
+
+    /// Takes the name of a group.
     pub(crate) async fn join(&self, cluster: String) -> Result<(), AdoptError> {
         let name = Arc::clone(&self.name);
         blocking(move || Ok(name.adopt(&cluster))).await?
@@ -188,21 +247,26 @@ impl Membership {
         self.settled().await;
         let metrics = self.leading()?;
         let membership = metrics.membership_config.membership();
-        for (node, known) in membership.nodes() {
-            if *node == new.node && known.addr != new.address {
-                return Err(MembershipError::NumberTaken { node: *node, address: known.addr.clone() });
+        not_taken(membership, new.node, &new.address)?;
+        match membership.get_node(&new.node) {
+            Some(known) if known.addr != new.address => {
+                return Err(MembershipError::NumberTaken { node: new.node, address: known.addr.clone() });
             }
-            if *node != new.node && known.addr == new.address {
-                return Err(MembershipError::AddressTaken { node: *node, address: known.addr.clone() });
+            // A member that is one already is not invited again: where it has lost its directory it waits like a new one, and
+            // must not come back without the votes that it gave. One that does not answer now may do so in time.
+            Some(known) if new.node != self.id => {
+                if let Err(forgetful @ MembershipError::Forgetful { .. }) = self.find(new.node, &known.addr).await {
+                    return Err(forgetful);
+                }
             }
-        }
-        if membership.get_node(&new.node).is_none() {
-            // A member that is one already is not asked again: where it has lost its directory it waits like a new one, and
-            // must not come back without the votes that it gave.
-            self.invite(new).await?;
-            let learner = BTreeMap::from([(new.node, BasicNode::new(&new.address))]);
-            self.change(ChangeMembers::AddNodes(learner)).await?;
-            tracing::info!(node = new.node, address = new.address, "a learner was added");
+            Some(_) => {}
+            None => {
+                self.confirm_absence(new.node).await?;
+                self.invite(new).await?;
+                let learner = BTreeMap::from([(new.node, BasicNode::new(&new.address))]);
+                self.change(ChangeMembers::AddNodes(learner)).await?;
+                tracing::info!(node = new.node, address = new.address, "a learner was added");
+            }
         }
         self.caught_up(new.node).await?;
         let is_voter = membership.voter_ids().any(|voter| voter == new.node);
@@ -213,11 +277,24 @@ impl Membership {
         Ok(())
     }
 
-    /// Tells a new node the name of the group: whoever answers for that address has to be it, and free.
+    /// Makes sure that the group knows of no such member, and that no change is under way that could still say otherwise. A
+    /// leader that was deposed and does not know it could name the group to a node that is a voter by now and has lost its
+    /// directory: that node would vote a second time. It also cannot add anybody, and must not claim a node that is free.
+    async fn confirm_absence(&self, node: u64) -> Result<(), MembershipError> {
+        self.confirm_leadership().await?;
+        let metrics = self.leading()?;
+        let (effective, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
+        if effective.log_id() != committed.log_id() || effective.membership().get_node(&node).is_some() {
+            return Err(MembershipError::Busy);
+        }
+        Ok(())
+    }
+
+    /// Tells a new node the name of the group: whoever answers for that address has to be it, and new.
     async fn invite(&self, new: &NewMember) -> Result<(), MembershipError> {
         let unwilling = |reason: String| MembershipError::Unwilling { address: new.address.clone(), reason };
         let channel = self.dialer.channel(&new.address, Role::Node).map_err(|error| unwilling(error.to_string()))?;
-        let request = pb::JoinRequest { envelope: Some(self.name.envelope(new.node)) };
+        let request = pb::JoinRequest { envelope: Some(self.name.envelope(new.node)), address: new.address.clone() };
         let joined = timeout(2 * ASK_PATIENCE, async { raft_client(channel).join(request).await }).await;
         match joined {
             Ok(Ok(_)) => Ok(()),
@@ -319,34 +396,35 @@ impl Membership {
         }
     }
 
-    /// Records where a member is reached now. Only the leader can; any other member leaves it to the next greeting.
-    pub(crate) async fn move_member(&self, node: u64, address: String) {
-        if self.leading().is_err() || address.is_empty() {
-            return;
-        }
-        tracing::info!(node, address, "a member has moved");
-        let moved = ChangeMembers::SetNodes(BTreeMap::from([(node, BasicNode::new(address))]));
-        if let Err(error) = self.change(moved).await {
-            tracing::warn!(node, %error, "its new address was not recorded");
-        }
+    /// One change of the membership, committed when this returns.
+    pub(crate) async fn change(&self, change: ChangeMembers<u64, BasicNode>) -> Result<(), MembershipError> {
+        let changed = async {
+            loop {
+                match self.group.change_membership(change.clone(), false).await {
+                    Ok(_) => return Ok(()),
+                    Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => match forward.reason {
+                        // This member leads, and its reign has just begun. Nothing of this step was appended.
+                        ForwardReason::LeaseExpired => self.confirm_leadership().await?,
+                        _ => return Err(not_leader(forward)),
+                    },
+                    Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
+                        ChangeMembershipError::InProgress(_),
+                    ))) => return Err(MembershipError::Busy),
+                    Err(error) => return Err(unavailable(error)),
+                }
+            }
+        };
+        // What was begun goes on though nobody waits any more.
+        timeout(self.timing.patience * 2, changed).await.unwrap_or_else(|_| Err(no_quorum()))
     }
 
-    /// One change of the membership, committed when this returns.
-    async fn change(&self, change: ChangeMembers<u64, BasicNode>) -> Result<(), MembershipError> {
-        // What was begun goes on though nobody waits any more.
-        let changed = timeout(self.timing.patience * 2, self.group.change_membership(change, false)).await;
-        let Ok(changed) = changed else {
-            return Err(MembershipError::Unavailable("no quorum answered in time".to_owned()));
-        };
-        match changed {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
-                Err(MembershipError::NotLeader { leader: forward.leader_node.map(|node| node.addr) })
-            }
-            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_)))) => {
-                Err(MembershipError::Busy)
-            }
-            Err(error) => Err(unavailable(error)),
+    /// Makes sure by a quorum that this member leads now.
+    async fn confirm_leadership(&self) -> Result<(), MembershipError> {
+        match timeout(self.timing.patience, self.group.ensure_linearizable(ReadPolicy::ReadIndex)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => Err(not_leader(forward)),
+            Ok(Err(error)) => Err(unavailable(error)),
+            Err(_) => Err(no_quorum()),
         }
     }
 
@@ -365,7 +443,7 @@ impl Membership {
     }
 
     /// What raft says, where this member leads.
-    fn leading(&self) -> Result<RaftMetrics<Types>, MembershipError> {
+    pub(crate) fn leading(&self) -> Result<RaftMetrics<Types>, MembershipError> {
         if self.name.get().is_none() {
             return Err(MembershipError::Waiting);
         }
@@ -403,43 +481,6 @@ impl Membership {
             }
         }
     }
-
-    fn is_in_touch(&self) -> bool {
-        let heard_at = *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
-        self.leading().is_ok() || heard_at.is_some_and(|at| at.elapsed() < self.timing.greet)
-    }
-
-    /// One step of the job by which a member finds out that it was removed, and tells where it is: it asks the others
-    /// while it hears of no leader, and the leader where its address has changed.
-    pub(crate) async fn greet(&self) {
-        let metrics = self.group.metrics().borrow_watched().clone();
-        let membership = metrics.membership_config.membership();
-        let has_moved = membership.get_node(&self.id).is_some_and(|me| me.addr != self.address);
-        if has_moved && metrics.current_leader == Some(self.id) {
-            self.move_member(self.id, self.address.clone()).await;
-            return;
-        }
-        if self.is_in_touch() && !has_moved {
-            return;
-        }
-        let mine = metrics.committed_membership_config.log_id().map_or(0, |id| id.index);
-        for (node, other) in membership.nodes().filter(|(node, _)| **node != self.id) {
-            let Some(answer) = self.greet_one(*node, &other.addr).await else { continue };
-            let theirs = answer.membership.map_or(0, |id| id.index);
-            // A member that is about to be added may not know it yet, but the others do.
-            if !answer.is_member && theirs >= mine {
-                self.ending.because(format!("node {} was removed from the cluster", self.id));
-                return;
-            }
-        }
-    }
-
-    async fn greet_one(&self, node: u64, address: &str) -> Option<pb::GreetResponse> {
-        let channel = self.dialer.channel(address, Role::Node).ok()?;
-        let request = pb::GreetRequest { envelope: Some(self.name.envelope(node)), address: self.address.clone() };
-        let answer = timeout(ASK_PATIENCE, async { raft_client(channel).greet(request).await }).await;
-        Some(answer.ok()?.ok()?.into_inner())
-    }
 }
 
 /// The other voter with the longest log, among those that were heard of last.
@@ -449,6 +490,14 @@ fn most_up_to_date(metrics: &RaftMetrics<Types>, me: u64, voters: &[u64], lately
     let acked = |voter: &u64| metrics.heartbeat.as_ref().and_then(|heard| heard.get(voter).cloned()).flatten();
     let others = voters.iter().filter(|voter| **voter != me);
     others.max_by_key(|voter| (acked(voter).is_some_and(|at| at.elapsed() < lately), has(voter))).copied()
+}
+
+fn not_leader(forward: ForwardToLeader<Types>) -> MembershipError {
+    MembershipError::NotLeader { leader: forward.leader_node.map(|node| node.addr) }
+}
+
+fn no_quorum() -> MembershipError {
+    MembershipError::Unavailable("no quorum answered in time".to_owned())
 }
 
 fn unavailable(error: impl std::fmt::Display) -> MembershipError {

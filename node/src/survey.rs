@@ -71,6 +71,10 @@ impl Node {
         }
         for status in &mut all.nodes {
             status.voter = membership.voter_ids().any(|voter| voter == status.node);
+            // Where the group calls it, whatever it says itself.
+            if let Some(known) = membership.get_node(&status.node) {
+                status.address.clone_from(&known.addr);
+            }
         }
         all.nodes.sort_by_key(|status| status.node);
         all

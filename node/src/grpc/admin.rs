@@ -30,6 +30,8 @@ fn to_status(error: &MembershipError) -> Status {
         | MembershipError::Waiting
         | MembershipError::NumberTaken { .. }
         | MembershipError::AddressTaken { .. }
+        | MembershipError::NotFound { .. }
+        | MembershipError::Forgetful { .. }
         | MembershipError::Unwilling { .. }
         | MembershipError::LastVoter { .. } => Status::failed_precondition(text),
         MembershipError::Invalid(_) => Status::invalid_argument(text),

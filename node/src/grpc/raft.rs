@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Service;
 use crate::blocking::blocking;
 use crate::group_name::{AdoptError, Misdirected};
+use crate::membership::JoinError;
 use crate::raft::codec::Stored;
 use crate::raft::{Snapshot, wire};
 
@@ -122,10 +123,18 @@ impl Raft for Service {
 
     async fn join(&self, request: Request<pb::JoinRequest>) -> Result<Response<pb::JoinResponse>, Status> {
         self.guard.admit(&request, &[Role::Node])?;
-        let envelope = self.node.membership().name.check_node(request.into_inner().envelope).map_err(misdirected)?;
-        self.node.membership().join(envelope.cluster).await.map_err(|error| match error {
-            AdoptError::Other { .. } | AdoptError::Nameless => Status::failed_precondition(error.to_string()),
-            AdoptError::Storage(_) => Status::internal(error.to_string()),
+        let pb::JoinRequest { envelope, address } = request.into_inner();
+        let name = &self.node.membership().name;
+        let envelope = name.check_node(envelope).map_err(|error| match error {
+            Misdirected::OtherNode { found, .. } => Status::failed_precondition(format!(
+                "{error}: add it under the number {found}, or name the address of the node that is meant"
+            )),
+            error => misdirected(error),
+        })?;
+        self.node.membership().accept(envelope.cluster, &address).await.map_err(|error| match error {
+            JoinError::Name(AdoptError::Storage(_)) => Status::internal(error.to_string()),
+            JoinError::Stopped(_) => Status::unavailable(error.to_string()),
+            _ => Status::failed_precondition(error.to_string()),
         })?;
         Ok(Response::new(pb::JoinResponse { version: env!("CARGO_PKG_VERSION").to_owned() }))
     }
@@ -134,16 +143,18 @@ impl Raft for Service {
         let (envelope, message) = self.admit(request, |message| message.envelope.take())?;
         let metrics = self.node.group().server_metrics().borrow_watched().clone();
         let committed = &metrics.committed_membership_config;
-        let effective = metrics.membership_config.membership().get_node(&envelope.from);
-        let is_member = effective.is_some() || committed.membership().get_node(&envelope.from).is_some();
-        if let Some(known) = effective
-            && known.addr != message.address
-        {
-            self.node.membership().move_member(envelope.from, message.address).await;
-        }
+        let effective = metrics.membership_config.membership();
+        let is_member =
+            [effective, committed.membership()].iter().any(|known| known.get_node(&envelope.from).is_some());
+        let (found, refusal) = match self.node.membership().hear_address(envelope.from, &message.address).await {
+            Ok(found) => (found, String::new()),
+            Err(error) => (false, error.to_string()),
+        };
         Ok(Response::new(pb::GreetResponse {
             is_member,
             membership: committed.log_id().as_ref().map(Stored::to_message),
+            found,
+            refusal,
         }))
     }
 }

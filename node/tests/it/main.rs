@@ -8,6 +8,7 @@ mod leases;
 mod log_suite;
 mod membership;
 mod meta_suite;
+mod moves;
 mod net;
 mod restart;
 mod restore;

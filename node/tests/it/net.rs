@@ -14,6 +14,8 @@ use roadstead_proto::meta::{Consistency, MetaStore};
 use roadstead_proto::rpc::{Connect, Connection, Dialer, Identity, Role};
 use roadstead_proto::wire::pb::admin::v1 as pb;
 use roadstead_proto::wire::pb::admin::v1::admin_client::AdminClient;
+use roadstead_proto::wire::pb::raft::v1 as raft;
+use roadstead_proto::wire::pb::raft::v1::raft_client::RaftClient;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,6 +35,8 @@ pub(crate) struct Net {
     admin: Dialer,
     lines: Arc<Lines>,
     addresses: BTreeMap<u64, String>,
+    /// What members say that their address is, where it is not true.
+    said: BTreeMap<u64, String>,
     members: BTreeMap<u64, Member>,
     pub(crate) timing: Timing,
     pub(crate) compaction: Compaction,
@@ -55,10 +59,16 @@ impl Net {
             authority,
             lines: Arc::default(),
             addresses: BTreeMap::new(),
+            said: BTreeMap::new(),
             members: BTreeMap::new(),
             timing: Timing { session_check: Duration::from_secs(3600), ..Timing::default() },
             compaction: Compaction::default(),
         }
+    }
+
+    /// Members that `other` takes for members of its own authority, and that it has never heard of.
+    pub(crate) fn beside(other: &Self) -> Self {
+        Self { node_identity: other.node_identity.clone(), ..Self::new() }
     }
 
     /// A group of `size` voters.
@@ -93,7 +103,7 @@ impl Net {
         let config = Config {
             data_dir: self.directory(id),
             node_id: id,
-            address,
+            address: self.said.get(&id).cloned().unwrap_or(address),
             formation,
             timing: self.timing.clone(),
             compaction: self.compaction.clone(),
@@ -131,6 +141,32 @@ impl Net {
     /// The member gets another address at its next start.
     pub(crate) fn forget_address(&mut self, id: u64) {
         self.addresses.remove(&id);
+    }
+
+    /// The member says from its next start on that this is its address.
+    pub(crate) fn says(&mut self, id: u64, address: &str) {
+        self.said.insert(id, address.to_owned());
+    }
+
+    /// The member has lost everything that it knew, at its next start.
+    pub(crate) fn wipe(&self, id: u64) {
+        std::fs::remove_dir_all(self.directory(id)).expect("a stopped member's directory");
+    }
+
+    /// Where the members are, as `by` knows it.
+    pub(crate) async fn addresses(&self, by: u64) -> BTreeMap<u64, String> {
+        let status = self.admin(by).status(pb::StatusRequest { local: false }).await.expect("a status").into_inner();
+        status.nodes.into_iter().map(|node| (node.node, node.address)).collect()
+    }
+
+    /// Greets a member as another one does that says that it is at `address`.
+    pub(crate) async fn greet(&self, by: u64, to: u64, address: &str) -> raft::GreetResponse {
+        let dialer = Dialer::new(Some(self.node_identity.clone()));
+        let channel = dialer.channel(&self.address(to), Role::Node).expect("a channel");
+        let cluster = self.node(to).cluster().expect("it is in a group").to_owned();
+        let envelope = Some(raft::Envelope { cluster, from: by, to });
+        let request = raft::GreetRequest { envelope, address: address.to_owned() };
+        RaftClient::new(channel).greet(request).await.expect("an answer").into_inner()
     }
 
     pub(crate) fn node(&self, id: u64) -> &Node {
@@ -214,9 +250,21 @@ impl Net {
         self.lines.hang_up(id);
     }
 
+    /// Nothing that `from` says gets to `to` on a connection that it opens.
+    pub(crate) fn cut(&self, from: u64, to: u64) {
+        self.lines.state().cut.insert((from, to), 0);
+    }
+
+    /// How often `from` has tried to get through to `to` since it was cut off from it.
+    pub(crate) fn tried(&self, from: u64, to: u64) -> u32 {
+        self.lines.state().cut.get(&(from, to)).copied().unwrap_or(0)
+    }
+
     /// Connects everybody again.
     pub(crate) fn heal(&self) {
-        self.lines.state().isolated.clear();
+        let mut state = self.lines.state();
+        state.isolated.clear();
+        state.cut.clear();
     }
 }
 
@@ -232,6 +280,8 @@ struct Lines(Mutex<LinesState>);
 struct LinesState {
     by_address: BTreeMap<String, u64>,
     isolated: BTreeSet<u64>,
+    /// From whom to whom no connection comes about, and how often one was tried.
+    cut: BTreeMap<(u64, u64), u32>,
     open: Vec<(u64, u64, CancellationToken)>,
 }
 
@@ -263,6 +313,10 @@ impl Connect for Line {
         {
             let mut state = self.lines.state();
             let to = state.by_address.get(address).copied().unwrap_or(0);
+            if let Some(tried) = state.cut.get_mut(&(self.from, to)) {
+                *tried += 1;
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             if state.isolated.contains(&self.from) || state.isolated.contains(&to) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }

@@ -57,7 +57,7 @@ async fn a_member_hears_nothing_of_another_group_or_for_another_member() {
     assert!(foreign.message().contains("not to cluster another"), "{foreign}");
     let misdirected = raft.vote(vote(envelope(&cluster, 2))).await.expect_err("another member");
     assert!(misdirected.message().contains("this is node 1, not node 2"), "{misdirected}");
-    let join = pb::JoinRequest { envelope: Some(envelope("another", 1)) };
+    let join = pb::JoinRequest { envelope: Some(envelope("another", 1)), address: String::new() };
     let joined = raft.join(join).await.expect_err("it belongs to a group");
     assert!(joined.message().contains("belongs to cluster"), "{joined}");
     assert_eq!(net.node(1).status().term, term, "nothing of it was heard");
