@@ -165,7 +165,7 @@ start_roadstead() { # NAME UPSTREAM
     address[$1]=http://127.0.0.1:$port/v2/virtual_registries/container/1
     rm -rf "$work/$1.data"
     start "$1" env TOKIO_WORKER_THREADS=2 "$roadstead" serve --listen "127.0.0.1:$port" --admin-listen 127.0.0.1:0 \
-        --data-dir "$work/$1.data" --upstream "local=$2"
+        --data-dir "$work/$1.data" --upstream "local=$2" --allow-upstream-network 127.0.0.0/8
     until_ready "$1" curl -fsS "${address[$1]%/v2/*}/v2/"
 }
 

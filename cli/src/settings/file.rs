@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::storage::FileStorage;
 use super::tls::FileTls;
-use crate::written::{HostPort, LogFormat, Size, Span};
+use crate::written::{HostPort, LogFormat, Network, Size, Span};
 
 /// The whole file. `deploy/config/serve.toml` and `gateway.toml` show every key with its default.
 #[derive(Debug, Default, Deserialize)]
@@ -26,6 +26,8 @@ pub(crate) struct File {
     pub(crate) mirror_registry: Option<u64>,
     /// As `--upstream-ca`.
     pub(crate) upstream_ca: Option<PathBuf>,
+    /// As `--allow-upstream-network`.
+    pub(crate) allow_upstream_networks: Option<Vec<Network>>,
     /// How single hosts are connected to.
     #[serde(default, rename = "upstream_connection")]
     pub(crate) upstream_connections: Vec<FileConnection>,
@@ -262,6 +264,7 @@ mod tests {
             data_dir: Some(_),
             mirror_registry: Some(_),
             upstream_ca: Some(_),
+            allow_upstream_networks: Some(_),
             upstream_connections: _,
             log_format: Some(_),
             drain_delay: Some(_),

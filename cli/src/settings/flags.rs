@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::written::{LogFormat, Span};
+use crate::written::{LogFormat, Network, Span};
 
 // What is said of pulls on the command line.
 // No doc comment: clap would show it in place of the text of the command that this is a part of.
@@ -39,6 +39,11 @@ pub(crate) struct PullFlags {
     /// Certificates (PEM) to trust besides those of the system when connecting to upstreams
     #[arg(long, value_name = "FILE")]
     pub(crate) upstream_ca: Option<PathBuf>,
+
+    /// A network whose addresses upstreams may have besides public ones, such as `10.0.0.0/8` or `192.168.1.7`. May be repeated.
+    /// Everything else that is not public is closed to them, redirects and token realms included
+    #[arg(long = "allow-upstream-network", value_name = "CIDR")]
+    pub(crate) allow_upstream_networks: Vec<Network>,
 
     /// A configuration file (TOML): all of these flags, and more. Flags win over it
     #[arg(long, value_name = "FILE")]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use roadstead_gateway::config::Prefetch;
 use roadstead_gateway::seal::{Keyring, SealError};
 use roadstead_gateway::upstream::connection::{Certificates, PemError, Transport};
+use roadstead_gateway::upstream::network::{Forbidden, NetworkPolicy};
 use roadstead_gateway::upstream::proxy::{Proxies, ProxyError};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::registry::RegistryId;
@@ -22,7 +23,7 @@ use super::file::{self, File, FileError};
 use super::flags::PullFlags;
 use super::named::{self, Defaults, NamedError, NamedUpstream};
 use super::storage::{self, StorageSettings, StorageSettingsError};
-use crate::written::{LogFormat, Size, Span};
+use crate::written::{LogFormat, Network, Size, Span};
 
 /// The environment variable with the admin token.
 pub(crate) const ADMIN_TOKEN_VARIABLE: &str = "ROADSTEAD_ADMIN_TOKEN";
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) mirror_registry: Option<RegistryId>,
     /// Certificates to trust besides those of the system.
     pub(crate) upstream_ca: Option<CaFile>,
+    /// Which addresses they may have.
+    pub(crate) upstream_network: NetworkPolicy,
     /// How single hosts are connected to.
     pub(crate) upstream_connections: Vec<NamedConnection>,
     /// The way to the upstreams, as the environment names it.
@@ -129,6 +132,14 @@ pub(crate) enum SettingsError {
         /// Why.
         source: PemError,
     },
+    /// An upstream where none may be.
+    #[error("upstream `{name}` cannot be used: {source}")]
+    UpstreamNetwork {
+        /// Which.
+        name: String,
+        /// Why.
+        source: Forbidden,
+    },
     /// More than would ever run.
     #[error("prefetch is {0}; at most {max} blobs are fetched ahead at a time, and 0 turns it off", max = limits::PREFETCH_MAX)]
     Prefetch(usize),
@@ -199,6 +210,7 @@ pub(crate) fn resolve_with(
             .filter(|number| *number > 0)
             .map(RegistryId),
         upstream_ca: flags.upstream_ca.or(file.upstream_ca).map(read_certificates).transpose()?,
+        upstream_network: network(flags.allow_upstream_networks, file.allow_upstream_networks),
         upstream_connections: connections::read(file.upstream_connections)?,
         proxies: Proxies::from_environment(variable)?,
         log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
@@ -213,6 +225,10 @@ pub(crate) fn resolve_with(
     };
     if settings.listen == settings.admin_listen && settings.listen.port() != 0 {
         return Err(SettingsError::SameAddress(settings.listen));
+    }
+    for NamedUpstream { name, url, .. } in &settings.upstreams {
+        let checked = settings.upstream_network.check_url(&url.api(""));
+        checked.map_err(|source| SettingsError::UpstreamNetwork { name: name.clone(), source })?;
     }
     if settings.data_dir.as_os_str().is_empty() {
         return Err(SettingsError::NoDataDir);
@@ -252,6 +268,12 @@ pub(crate) fn is_token(token: &Secret) -> bool {
     (1..=TOKEN_LENGTH_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// Any on the command line replace those of the file.
+fn network(flags: Vec<Network>, file: Option<Vec<Network>>) -> NetworkPolicy {
+    let networks = if flags.is_empty() { file.unwrap_or_default() } else { flags };
+    NetworkPolicy::opening(networks.into_iter().map(|network| network.0).collect())
+}
+
 fn secret_key(text: OsString) -> Result<Secret, SettingsError> {
     let text = text.into_string().map_err(|_| SettingsError::SecretKey(SealError::Key))?;
     Keyring::from_hex(&text).map(|keyring| keyring.to_hex()).map_err(SettingsError::SecretKey)
@@ -263,6 +285,7 @@ impl Settings {
         Transport {
             authorities: self.upstream_ca.as_ref().map(|file| file.certificates.clone()),
             connections: self.upstream_connections.iter().map(|named| named.connection.clone()).collect(),
+            network: self.upstream_network.clone(),
             ..Transport::default()
         }
     }
@@ -281,6 +304,8 @@ impl fmt::Display for Settings {
             writeln!(f, "  upstream_ca      {}", file.path.display())?;
         }
         write!(f, "{}", self.storage)?;
+        let opened = self.upstream_network.opened().iter().map(|network| format!(", {network}"));
+        writeln!(f, "  upstreams at     public addresses{}", opened.collect::<String>())?;
         for (scheme, proxy) in [("https", &self.proxies.https), ("http", &self.proxies.http)] {
             if let Some(proxy) = proxy {
                 writeln!(f, "  {scheme:<5} through    {proxy}")?;

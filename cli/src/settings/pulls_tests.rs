@@ -96,6 +96,13 @@ fn what_cannot_be_is_a_sentence() {
     assert!(missing(PullFlags { upstream_ca: path(), ..PullFlags::default() }).contains("from /nowhere/at/all"));
     let error = resolve(PullFlags::default(), Some(PathBuf::new()), DEFAULTS, nothing).unwrap_err().to_string();
     assert!(error.starts_with("--data-dir is empty"), "{error}");
+    let inner = |network: &'static str| {
+        let flags = PullFlags { upstreams: vec!["a=http://10.1.2.3:5000".to_owned()], ..PullFlags::default() };
+        with_file(&format!("allow_upstream_networks = ['192.168.0.0/16', '{network}']"), flags)
+    };
+    let error = inner("10.2.0.0/16").unwrap_err().to_string();
+    assert!(error.starts_with("upstream `a` cannot be used: 10.1.2.3 is closed to upstreams (private)"), "{error}");
+    assert!(inner("10.1.0.0/16").unwrap().to_string().contains("public addresses, 192.168.0.0/16, 10.1.0.0/16"));
     let error = with_file("[cluster]\nregion = 'eu'", PullFlags::default()).unwrap_err().to_string();
     assert!(error.contains("are for `roadstead gateway`"), "{error}");
     let error = with_file("\nport = 1", PullFlags::default()).unwrap_err().to_string();

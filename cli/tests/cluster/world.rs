@@ -464,7 +464,7 @@ async fn gateway(
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("s3.secret"), S3_SECRET).unwrap();
     let settings = format!(
-        "[[upstream]]\nname = \"stage\"\nurl = \"http://{}\"\n\n\
+        "allow_upstream_networks = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n[[upstream]]\nname = \"stage\"\nurl = \"http://{}\"\n\n\
          [storage.s3]\nbucket = \"trials\"\nendpoint = \"http://{s3}\"\nallow_http = true\naccess_key_id = \"AKID\"\n\
          secret_access_key_file = \"{}\"\n",
         stage.address,

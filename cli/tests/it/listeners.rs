@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use crate::process::{Roadstead, command, refused};
-use crate::world::{REPOSITORY, TAG, World};
+use crate::world::{REPOSITORY, TAG, TO_LOOPBACK, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_in_use_is_named_before_anything_is_written() {
@@ -47,7 +47,7 @@ async fn strangers_need_a_token() {
     let upstream = world.upstream_arg();
     let args = ["serve", "--listen", "0.0.0.0:0", "--admin-listen", "127.0.0.1:0", "--data-dir", "data"];
     let mut command = command(&world.path(""), &args);
-    command.args(["--upstream", &upstream]);
+    command.args(["--upstream", &upstream]).args(TO_LOOPBACK);
     let roadstead = Roadstead::start(command);
     assert!(roadstead.printed_line("Pulls need a token").contains("0.0.0.0:"));
     let login = roadstead.printed_line("  docker login ");

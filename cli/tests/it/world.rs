@@ -20,6 +20,9 @@ pub(crate) const TAG: &str = "1";
 /// The one layer, of several times what is held back for the verdict.
 pub(crate) const LAYER_SIZE: u64 = 1024 * 1024;
 
+/// Upstreams on this machine.
+pub(crate) const TO_LOOPBACK: [&str; 2] = ["--allow-upstream-network", "127.0.0.0/8"];
+
 pub(crate) struct World {
     pub(crate) upstream: Upstream,
     pub(crate) image: Image,
@@ -61,9 +64,10 @@ impl World {
         format!("local={}", self.upstream.url())
     }
 
-    /// `roadstead serve` on free ports over this world's data directory.
+    /// `roadstead serve` that may have upstreams on this machine, on free ports over this world's data directory.
     pub(crate) fn serve(&self, args: &[&str]) -> Command {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", "data"];
+        all.extend(TO_LOOPBACK);
         all.extend(args);
         command(self.directory.path(), &all)
     }

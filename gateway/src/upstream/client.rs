@@ -428,6 +428,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
 pub(crate) fn transport_fault(error: ExchangeError) -> Fault {
     match error {
         ExchangeError::Connection(why) => Fault::Connection(why),
+        ExchangeError::Forbidden(why) => Fault::ForbiddenAddress(why.to_string()),
         ExchangeError::Timeout(patience) => Fault::Timeout(patience),
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::network::NetworkPolicy;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roadstead_proto::domain::limits;
@@ -23,13 +24,20 @@ pub struct Transport {
     pub authorities: Option<Certificates>,
     /// What holds for single origins.
     pub connections: Vec<Connection>,
+    /// Which addresses may be connected to.
+    pub network: NetworkPolicy,
     /// Longest silence before an answer and inside a body.
     pub idle_timeout: Duration,
 }
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { authorities: None, connections: Vec::new(), idle_timeout: limits::UPSTREAM_IDLE_TIMEOUT }
+        Self {
+            authorities: None,
+            connections: Vec::new(),
+            network: NetworkPolicy::default(),
+            idle_timeout: limits::UPSTREAM_IDLE_TIMEOUT,
+        }
     }
 }
 

@@ -36,6 +36,9 @@ pub enum Fault {
     /// No connection, or it broke.
     #[error("no connection: {0}")]
     Connection(String),
+    /// It is at an address that upstreams may not have, or leads to one.
+    #[error("{0}")]
+    ForbiddenAddress(String),
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -91,6 +94,7 @@ impl Fault {
             Self::RateLimited { .. } => ErrorCode::ResourceExhausted,
             Self::Status { status, .. } if *status == StatusCode::GATEWAY_TIMEOUT => ErrorCode::DeadlineExceeded,
             Self::Connection(_)
+            | Self::ForbiddenAddress(_)
             | Self::Status { .. }
             | Self::CredentialsRefused(_)
             | Self::CredentialsSealed(_)
@@ -114,6 +118,7 @@ impl Fault {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Connection(_) => "connection",
+            Self::ForbiddenAddress(_) => "forbidden_address",
             Self::Timeout(_) => "timeout",
             Self::RateLimited { .. } => "rate_limited",
             Self::Status { status, .. } if status.is_server_error() => "server_error",

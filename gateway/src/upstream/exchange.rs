@@ -9,6 +9,8 @@ use futures::stream::BoxStream;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
+use super::network::Forbidden;
+
 /// One request, without a body: a cache only asks.
 #[derive(Clone)]
 pub struct Request {
@@ -53,6 +55,9 @@ pub enum ExchangeError {
     /// No connection, or it broke.
     #[error("{0}")]
     Connection(String),
+    /// An address that upstreams may not have.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// Silence for too long.
     #[error("no data for {0:?}")]
     Timeout(Duration),

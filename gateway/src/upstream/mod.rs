@@ -5,6 +5,7 @@
 //! | [`exchange`] | the transport seam |
 //! | [`transport`] | its production form: reqwest, one client per set of settings |
 //! | [`connection`] | those settings, by origin: authorities, client certificate, version of HTTP (values) |
+//! | [`network`] | which addresses may be connected to, whatever the name that led there |
 //! | [`proxy`] | the proxies that the environment names, checked (pure) |
 //! | [`challenge`] | parser of their `WWW-Authenticate` (pure) |
 //! | [`token`] | the token dance and the token cache |
@@ -29,6 +30,7 @@ pub mod error;
 pub mod exchange;
 mod link;
 pub mod listing;
+pub mod network;
 pub mod proxy;
 pub mod standing;
 pub mod token;

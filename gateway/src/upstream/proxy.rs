@@ -3,6 +3,7 @@
 //! reqwest reads the same variables by the same rules and leaves out, without a word, what it does not understand: requests
 //! would then go straight where they must not. Hence a second reading, which refuses.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt;
 
@@ -53,6 +54,14 @@ impl Proxies {
             http: proxy(["HTTP_PROXY", "http_proxy"])?.or(all),
             except: first(["NO_PROXY", "no_proxy"]).and_then(|(_, value)| value).filter(|value| !value.is_empty()),
         })
+    }
+}
+
+impl Proxies {
+    /// The hosts that they are on.
+    pub(super) fn hosts(&self) -> HashSet<String> {
+        let urls = [&self.https, &self.http].into_iter().flatten().filter_map(|proxy| Url::parse(&proxy.address).ok());
+        urls.filter_map(|url| url.host_str().map(str::to_owned)).collect()
     }
 }
 

@@ -18,6 +18,8 @@ use url::Url;
 
 use super::connection::{ConnectionSettings, HttpVersion, Transport};
 use super::exchange::{ExchangeError, HttpExchange, Request, Response};
+use super::network::{self, Forbidden, GuardedResolver};
+use super::proxy::Proxies;
 
 /// Speaks HTTP by reqwest. Follows no redirects: what they mean is the client's to say.
 #[derive(Clone)]
@@ -27,6 +29,7 @@ pub struct ReqwestExchange {
     by_host: HashMap<String, Vec<(u16, Clients)>>,
     /// The same proxies that reqwest finds, to name them when one fails.
     proxies: Arc<Matcher>,
+    resolver: Arc<GuardedResolver>,
     idle_timeout: Duration,
 }
 
@@ -52,17 +55,19 @@ struct Clients {
 impl ReqwestExchange {
     /// Clients for all origins: those with settings of their own, and the rest.
     pub fn new(transport: &Transport) -> Result<Self, TransportError> {
+        let proxies = Proxies::from_environment(|name| std::env::var_os(name)).unwrap_or_default();
+        let resolver = network::resolver(&transport.network, proxies.hosts());
         // A second call is refused and changes nothing; every crate in the process wants the same provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let usual = ConnectionSettings::default();
-        let mut made = vec![(&usual, Clients::new(transport, &usual)?)];
+        let mut made = vec![(&usual, Clients::new(transport, &usual, &resolver)?)];
         let mut by_host: HashMap<String, Vec<(u16, Clients)>> = HashMap::new();
         for connection in &transport.connections {
             let settings = &connection.settings;
             let clients = match made.iter().find(|(known, _)| *known == settings) {
                 Some((_, clients)) => clients.clone(),
                 None => {
-                    let clients = Clients::new(transport, settings)?;
+                    let clients = Clients::new(transport, settings, &resolver)?;
                     made.push((settings, clients.clone()));
                     clients
                 }
@@ -72,7 +77,7 @@ impl ReqwestExchange {
         }
         let (_, elsewhere) = made.swap_remove(0);
         let idle_timeout = transport.idle_timeout;
-        Ok(Self { elsewhere, by_host, proxies: Arc::new(Matcher::from_system()), idle_timeout })
+        Ok(Self { elsewhere, by_host, proxies: Arc::new(Matcher::from_system()), resolver, idle_timeout })
     }
 
     fn clients(&self, url: &Url) -> &Clients {
@@ -95,8 +100,12 @@ impl ReqwestExchange {
 }
 
 impl Clients {
-    fn new(transport: &Transport, settings: &ConnectionSettings) -> Result<Self, TransportError> {
-        let build = |http| client(transport, settings, http).map_err(|error| TransportError(chain(&error)));
+    fn new(
+        transport: &Transport,
+        settings: &ConnectionSettings,
+        resolver: &Arc<GuardedResolver>,
+    ) -> Result<Self, TransportError> {
+        let build = |http| client(transport, settings, http, resolver).map_err(|error| TransportError(chain(&error)));
         let small = build(settings.http)?;
         let bulk = if settings.http == HttpVersion::Auto { build(HttpVersion::Http1)? } else { small.clone() };
         Ok(Self { small, bulk })
@@ -107,9 +116,11 @@ fn client(
     transport: &Transport,
     settings: &ConnectionSettings,
     http: HttpVersion,
+    resolver: &Arc<GuardedResolver>,
 ) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::clone(resolver))
         .connect_timeout(limits::UPSTREAM_CONNECT_TIMEOUT)
         .read_timeout(transport.idle_timeout)
         .pool_idle_timeout(limits::UPSTREAM_CONNECTION_IDLE)
@@ -208,6 +219,9 @@ fn failed(error: reqwest::Error, patience: Duration, proxy: Option<String>) -> E
     }
     let connecting = error.is_connect();
     let over_tls = error.is_request() && error.url().is_some_and(|url| url.scheme() == "https");
+    if let Some(forbidden) = causes(&error).find_map(|cause| cause.downcast_ref::<Forbidden>()) {
+        return ExchangeError::Forbidden(forbidden.clone());
+    }
     // The URL of a redirect target carries a signature.
     let error = error.without_url();
     let mut text = chain(&error);
@@ -224,6 +238,7 @@ fn failed(error: reqwest::Error, patience: Duration, proxy: Option<String>) -> E
 impl HttpExchange for ReqwestExchange {
     async fn send(&self, request: Request) -> Result<Response, ExchangeError> {
         let Request { method, url, headers, patience, bulk } = request;
+        self.resolver.admit(&url).await?;
         let clients = self.clients(&url);
         let client = if bulk { &clients.bulk } else { &clients.small };
         let sent = client.request(method, url.clone()).headers(headers).send();

@@ -19,6 +19,7 @@ mod hub;
 mod layering;
 mod line;
 mod listing;
+mod network;
 mod outage;
 mod peers;
 mod prefetch;

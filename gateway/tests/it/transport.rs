@@ -15,7 +15,7 @@ use roadstead_loadtest::registry::{
     self, Auth, Authority, Effect, Fault, Kind, Protocol, Redirect, Signed, Tls, TokenAuth, Upstream,
 };
 
-use crate::world::{World, blob, manifest};
+use crate::world::{World, blob, manifest, to_loopback};
 
 const LAYERS: usize = 4;
 
@@ -34,7 +34,7 @@ fn identity(signed: &Signed) -> Option<ClientIdentity> {
 /// Settings for the registry of an upstream, and for nobody else.
 fn only_for(upstream: &Upstream, settings: ConnectionSettings) -> Transport {
     let host = upstream.addr().to_string().parse().unwrap();
-    Transport { connections: vec![Connection { host, settings }], ..Transport::default() }
+    Transport { connections: vec![Connection { host, settings }], ..to_loopback() }
 }
 
 /// The same, where everybody's authority is trusted.
@@ -75,7 +75,7 @@ async fn refused(world: &World) {
 #[tokio::test]
 async fn an_authority_is_trusted_where_it_is_named() {
     let authority = authority();
-    let everywhere = Transport { authorities: trusting(&authority), ..Transport::default() };
+    let everywhere = Transport { authorities: trusting(&authority), ..to_loopback() };
     let world = World::reached_by(speaking(Tls::new(Arc::clone(&authority))), |_| everywhere).await;
     let image = pushed(&world);
     pull(&world, &image).await;
@@ -91,7 +91,7 @@ async fn an_authority_is_trusted_where_it_is_named() {
 #[tokio::test]
 async fn a_certificate_of_somebody_else_is_not_trusted() {
     for named in [None, trusting(&Authority::new("somebody else"))] {
-        let transport = Transport { authorities: named, ..Transport::default() };
+        let transport = Transport { authorities: named, ..to_loopback() };
         let world = World::reached_by(speaking(Tls::new(authority())), |_| transport).await;
         pushed(&world);
         refused(&world).await;
@@ -103,7 +103,7 @@ async fn blobs_have_connections_of_their_own_and_the_rest_shares_one() {
     let authority = authority();
     let auth = Auth::Token(TokenAuth::default());
     let config = registry::Config { auth, ..speaking(Tls::new(Arc::clone(&authority))) };
-    let transport = Transport { authorities: trusting(&authority), ..Transport::default() };
+    let transport = Transport { authorities: trusting(&authority), ..to_loopback() };
     let world = World::reached_by(config, |_| transport).await;
     let image = pushed(&world);
     world.upstream().set_faults([Fault::new(Effect::Hold).on(Kind::BlobGet)]);

@@ -10,6 +10,7 @@ use roadstead_gateway::config::{Config, Prefetch, Redirects, Timeouts};
 use roadstead_gateway::seal::Keyring;
 use roadstead_gateway::telemetry::Telemetry;
 use roadstead_gateway::upstream::connection::Transport;
+use roadstead_gateway::upstream::network::NetworkPolicy;
 use roadstead_gateway::upstream::{HttpExchange, ReqwestExchange};
 use roadstead_gateway::{Components, Gateway};
 use roadstead_loadtest::registry::{self, Upstream};
@@ -119,7 +120,7 @@ impl World {
             keeping: Keeping::Directory,
             prefetch: None,
             mirror: Some(RegistryId(1)),
-            transport: Transport::default(),
+            transport: to_loopback(),
             timeouts: Timeouts::default(),
             as_hub: false,
             store: None,
@@ -203,6 +204,15 @@ impl World {
     pub(crate) async fn reached_by(config: registry::Config, transport: impl FnOnce(&Upstream) -> Transport) -> Self {
         let mut world = Self::prepare(vec![config]).await;
         world.transport = transport(&world.upstreams[0]);
+        world.bootstrapped().await
+    }
+
+    /// One upstream on this machine that is known by this name.
+    pub(crate) async fn reached_by_name(name: &str, transport: Transport) -> Self {
+        let mut world = Self::prepare(vec![registry::Config::default()]).await;
+        let url = format!("http://{name}:{}", world.upstreams[0].addr().port());
+        world.settings[0].url = url.parse().unwrap();
+        world.transport = transport;
         world.bootstrapped().await
     }
 
@@ -492,6 +502,12 @@ impl Drop for Second {
             runtime.shutdown_background();
         }
     }
+}
+
+/// What a gateway needs to reach upstreams on this machine.
+pub(crate) fn to_loopback() -> Transport {
+    let loopback = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
+    Transport { network: NetworkPolicy::opening(loopback.into()), ..Transport::default() }
 }
 
 /// Takes answers as they are: what redirects lead to is the test's to ask.

@@ -57,7 +57,8 @@ impl Gateway {
             AuthPlan::Open | AuthPlan::AnonymousToken(_) => String::new(),
         };
         let settings = format!(
-            "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n\n\
+            "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = \"{}\"\n\
+             allow_upstream_networks = [\"127.0.0.0/8\"]\n\n\
              [[upstream]]\nname = \"storm\"\nurl = \"{upstream}\"\n{user}",
             folder.join("data").display()
         );

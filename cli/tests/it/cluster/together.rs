@@ -80,7 +80,7 @@ async fn a_gateway_with_another_key_does_not_start() {
     let cluster = Cluster::new().await;
     let node = cluster.found();
     let text = format!(
-        "[[upstream]]\nname = 'guarded'\nurl = '{}'\nusername = 'me'\npassword_env = 'GUARDED_PASSWORD'\n",
+        "allow_upstream_networks = ['127.0.0.0/8']\n[[upstream]]\nname = 'guarded'\nurl = '{}'\nusername = 'me'\npassword_env = 'GUARDED_PASSWORD'\n",
         cluster.world.upstream.url()
     );
     let file = cluster.world.write("gateway.toml", &text);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::process::{Roadstead, command};
 use crate::tls::Authority;
-use crate::world::World;
+use crate::world::{TO_LOOPBACK, World};
 
 /// The same on all gateways.
 pub(crate) const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -82,7 +82,7 @@ impl Cluster {
     pub(crate) fn gateway(&self, name: &str, nodes: &[&NodeProcess]) -> Command {
         let nodes: Vec<&str> = nodes.iter().map(|node| node.address.as_str()).collect();
         let mut command = self.bare_gateway(name, &nodes);
-        command.args(["--upstream", &self.world.upstream_arg()]);
+        command.args(["--upstream", &self.world.upstream_arg()]).args(TO_LOOPBACK);
         command
     }
 

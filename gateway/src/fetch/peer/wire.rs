@@ -65,6 +65,7 @@ fn fault_to(fault: &Fault) -> pb::Failed {
     };
     let message = match fault {
         Fault::Connection(text)
+        | Fault::ForbiddenAddress(text)
         | Fault::CredentialsSealed(text)
         | Fault::ForeignRealm(text)
         | Fault::Redirect(text)
@@ -85,6 +86,7 @@ fn fault_from(m: pb::Failed) -> Fault {
     let status = m.status.and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok());
     match (m.reason.as_str(), status) {
         ("connection", _) => Fault::Connection(m.message),
+        ("forbidden_address", _) => Fault::ForbiddenAddress(m.message),
         ("timeout", _) => Fault::Timeout(wait.unwrap_or_default()),
         ("rate_limited", _) => Fault::RateLimited { retry_after: wait },
         ("server_error" | "unauthorized" | "forbidden" | "status", Some(status)) => {
@@ -136,6 +138,7 @@ mod tests {
         let wait = Duration::from_secs(7);
         for fault in [
             Fault::Connection("reset".to_owned()),
+            Fault::ForbiddenAddress("127.0.0.1 is closed".to_owned()),
             Fault::Timeout(wait),
             Fault::RateLimited { retry_after: Some(wait) },
             Fault::RateLimited { retry_after: None },
