@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use roadstead_node::testing::cluster::Cluster;
 use roadstead_node::{Compaction, Role};
-use roadstead_proto::clock::SystemClock;
+use roadstead_proto::clock::{ManualClock, SystemClock};
 use roadstead_proto::domain::fleet::{Registration, Report};
+use roadstead_proto::domain::lease::{GatewayId, SESSION_TTL};
+use roadstead_proto::domain::registry::RegionId;
+use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::meta::{Consistency, Leases, MetaError, MetaStore};
 use tempfile::TempDir;
 
 use crate::world::{bootstrap, names, put_token, put_tokens, tokens};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 fn root() -> TempDir {
     TempDir::new().expect("a temporary directory")
@@ -88,11 +93,28 @@ async fn a_leader_that_was_cut_off_acknowledges_nothing_and_forgets_what_it_trie
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_a_quorum_sends_writes_elsewhere_and_keeps_nothing_of_them() {
+    let root = root();
+    let (cluster, first) = three(&root).await;
+    let meta = cluster.node(first).meta();
+    for id in others(first) {
+        cluster.isolate(id);
+    }
+    // What it took while it could not know that it is alone waits for its quorum, and nobody knows what becomes of it.
+    let early = put_token(&meta, "early").await;
+    assert!(matches!(early, Err(MetaError::Unavailable(_))), "{early:?}");
+    let log = cluster.node(first).status().last_log;
+    let began = std::time::Instant::now();
+    assert_eq!(put_token(&meta, "late").await, Err(MetaError::NotLeader { leader: None }), "it can be made elsewhere");
+    assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(cluster.node(first).status().last_log, log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_kept_only_where_it_counts() {
     let root = root();
     let (cluster, first) = three(&root).await;
-    let region = roadstead_proto::domain::registry::RegionId::default_region();
-    let gateway = roadstead_proto::domain::lease::GatewayId("gateway".into());
+    let (gateway, region) = (GatewayId("gateway".into()), RegionId::default_region());
     let leader = cluster.node(first).meta();
     let session = leader.open_session(&Registration::alone(gateway, region)).await.expect("a session");
     let fleet = leader.keep_alive(session, &Report::default()).await.expect("it lives");
@@ -106,6 +128,35 @@ async fn a_session_is_kept_only_where_it_counts() {
         "a leader that was deposed keeps nobody alive"
     );
     assert!(cluster.node(second).meta().keep_alive(session, &Report::default()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_without_a_quorum_blames_nobody_for_the_silence() {
+    let (root, clock) = (root(), Arc::new(ManualClock::at(Timestamp(1_000_000))));
+    let cluster = Cluster::start_with(root.path(), 2, Compaction::default(), Arc::<ManualClock>::clone(&clock)).await;
+    let first = cluster.leader_of(&[1, 2]).await;
+    let leader = cluster.node(first).meta();
+    bootstrap(&leader).await;
+    let silent = async || leader.end_silent_sessions().await.expect("a step of the job");
+    for outage in [2 * SECOND, 5 * SECOND] {
+        let registration = Registration::alone(GatewayId("gateway".into()), RegionId::default_region());
+        let session = leader.open_session(&registration).await.expect("a session");
+        assert_eq!(silent().await, []);
+        cluster.isolate(3 - first);
+        // It waits for a quorum for longer than one goes unmissed. The other one lacks it and cannot lead.
+        assert!(put_token(&leader, "x").await.is_err());
+        for _ in 0..outage.as_secs() {
+            clock.advance(SECOND);
+            assert_eq!(silent().await, [], "nobody could be heard");
+        }
+        cluster.heal();
+        assert_eq!(cluster.leader_of(&[1, 2]).await, first);
+        assert_eq!(silent().await, []);
+        clock.advance(SESSION_TTL - SECOND);
+        assert_eq!(silent().await, [], "not a whole session time after {outage:?}");
+        clock.advance(SECOND);
+        assert_eq!(silent().await, [session]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

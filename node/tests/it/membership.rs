@@ -92,6 +92,8 @@ async fn a_leader_that_is_removed_lets_another_one_lead_first() {
     let net = Net::group(3).await;
     let first = net.leader(&[1, 2, 3]).await;
     net.remove(first, first).await.expect("it is removed");
+    let leads = |id: &u64| net.node(*id).status().role == Role::Leader;
+    assert!(others(first).iter().any(leads), "whoever removed it led already");
     let second = net.leader(&others(first)).await;
     assert_eq!(net.node(second).status().voters, others(first));
     let reason = tokio::time::timeout(Duration::from_secs(30), net.node(first).stopped()).await;
