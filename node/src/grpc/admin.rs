@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt};
 use prost::Message;
 use roadstead_proto::meta::{Consistency, MetaError, MetaStore as _};
 use roadstead_proto::rpc::Role;
-use roadstead_proto::rpc::status::LEADER_HEADER;
+use roadstead_proto::rpc::status::{LEADER_HEADER, was_sent};
 use roadstead_proto::wire::pb::admin::v1 as pb;
 use roadstead_proto::wire::pb::admin::v1::admin_client::AdminClient;
 use roadstead_proto::wire::pb::admin::v1::admin_server::Admin;
@@ -109,6 +109,12 @@ impl Service {
     }
 }
 
+/// There is no copy of what the group has.
+fn only_local(why: impl std::fmt::Display) -> Status {
+    let text = format!("{why}; by `local`, this node gives what it has, which may be older than what others have");
+    Status::unavailable(text)
+}
+
 type Pieces = Pin<Box<dyn Stream<Item = Result<pb::SnapshotPiece, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -162,14 +168,16 @@ impl Admin for Service {
                 Ok(_) => {}
                 Err(MetaError::NotLeader { leader: Some(leader) }) => {
                     let (channel, passed) = self.passed(&leader, request)?;
-                    let pieces = AdminClient::new(channel).snapshot(passed).await?.into_inner();
-                    return Ok(Response::new(Box::pin(pieces)));
+                    return match AdminClient::new(channel).snapshot(passed).await {
+                        Ok(pieces) => Ok(Response::new(Box::pin(pieces.into_inner()))),
+                        // Where nobody is elected in its place, it counts as the leader for good.
+                        Err(status) if !was_sent(&status) => {
+                            Err(only_local(format_args!("the leader at {leader} cannot be reached")))
+                        }
+                        Err(status) => Err(status),
+                    };
                 }
-                Err(error) => {
-                    return Err(Status::unavailable(format!(
-                        "{error}; by `local`, this node gives what it has, which may be older than what others have"
-                    )));
-                }
+                Err(error) => return Err(only_local(error)),
             }
         }
         let view = self.node.meta().state.read().map_err(|error| Status::unavailable(error.to_string()))?;

@@ -88,6 +88,38 @@ async fn a_snapshot_is_a_file_of_its_owner_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_the_leaders_and_by_local_the_asked_nodes_own() {
+    let cluster = Cluster::new().await;
+    let first = cluster.found();
+    let (second, third) = (cluster.start_node(2), cluster.start_node(3));
+    cluster.add(&first, 2, &second);
+    cluster.add(&first, 3, &third);
+    let gateway = Roadstead::start(cluster.gateway("gw-a", &[&first]));
+    cluster.world.pull(&gateway, TAG).await;
+    cluster.world.until_recorded(&gateway).await;
+    gateway.stop();
+    let caught_up = |status: &serde_json::Value| {
+        status["leader"] == 1 && status["nodes"].as_array().unwrap().iter().all(|node| node["lag"] == 0)
+    };
+    cluster.status_once(&second, caught_up);
+    let read = |name: &str| std::fs::read(cluster.world.path(name)).ok();
+    cluster.ask(&second, &["snapshot", "--out", "led"]);
+    cluster.ask(&second, &["snapshot", "--out", "own", "--local"]);
+    assert!(read("led").is_some_and(|led| led.len() > 1_000) && read("led") == read("own"));
+
+    // Cut off from the others it cannot know whether it has everything.
+    first.process.kill();
+    third.process.kill();
+    let refused = cluster.command(&second.address, &["snapshot", "--out", "cut-off"]).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && read("cut-off").is_none(), "{told}");
+    assert!(told.contains("by `local`, this node gives what it has"), "{told}");
+    cluster.ask(&second, &["snapshot", "--out", "cut-off", "--local"]);
+    assert!(read("cut-off") == read("own"));
+    second.process.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_cluster_begins_with_what_a_snapshot_holds() {
     let cluster = Cluster::new().await;
     let first = cluster.found();
