@@ -86,6 +86,17 @@ async fn reads_go_on_and_writes_find_the_new_leader_when_the_old_one_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_write_waits_until_another_leads_when_the_leader_is_cut_off() {
+    let nodes = Nodes::start(3).await;
+    let client = nodes.client();
+    purge(&client).await.unwrap();
+    let leader = nodes.leader().await;
+    nodes.cluster.isolate(leader);
+    nodes.wire.set(&address(leader), Line::Refuses);
+    purge(&client).await.expect("the rest elects a leader within a call's patience");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_follower_sends_to_the_leader() {
     let nodes = Nodes::start(3).await;
     let follower = nodes.followers().await[0];
@@ -98,8 +109,12 @@ async fn a_follower_sends_to_the_leader() {
 async fn a_node_that_hangs_costs_a_moment_once() {
     let nodes = Nodes::start(3).await;
     for hangs in nodes.ids() {
+        // The only one that answers is the nearest.
+        nodes.set_all(Line::Refuses);
+        nodes.wire.set(&address(hangs), Line::Up);
         let client = nodes.client();
         look(&client).await.unwrap();
+        nodes.set_all(Line::Up);
         nodes.wire.set(&address(hangs), Line::Hangs);
         let began = Instant::now();
         for _ in 0..40 {
@@ -107,7 +122,6 @@ async fn a_node_that_hangs_costs_a_moment_once() {
         }
         // Waiting for it each time would be two seconds.
         assert!(began.elapsed() < 20 * limits::META_HEDGE_AFTER, "{:?}", began.elapsed());
-        nodes.wire.set(&address(hangs), Line::Up);
     }
 }
 
@@ -262,6 +276,10 @@ async fn a_name_stands_for_several_nodes_and_is_looked_up_again() {
     nodes.wire.set(&address(1), Line::Refuses);
     nodes.wire.stands_for("nodes:1", &[address(2), address(3)]);
     look(&client).await.expect("the name is looked up when nobody answers");
+    // It is looked up in vain, and by then all are back.
     nodes.wire.stands_for("nodes:1", &[]);
+    nodes.set_all(Line::Refuses);
+    assert!(is_unavailable(&look(&client).await));
+    nodes.set_all(Line::Up);
     look(&client).await.expect("what it stood for counts while nobody knows better");
 }

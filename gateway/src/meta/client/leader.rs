@@ -123,3 +123,61 @@ where
     }
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::Either;
+    use roadstead_proto::rpc::{Connect, Connection, Dialer};
+
+    use super::*;
+
+    /// A network that nobody needs here: calls hang or are answered as the test has it.
+    struct Nowhere;
+
+    #[async_trait::async_trait]
+    impl Connect for Nowhere {
+        async fn connect(&self, _: &str) -> io::Result<Box<dyn Connection>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// A call of which the first so many attempts hang: whether it was answered, after how long, and how many there were.
+    async fn hanging(first: usize, effects: Effects) -> (bool, Duration, usize) {
+        let names = ["a:1", "b:1", "c:1"].map(str::to_owned).to_vec();
+        let members = Members::new(names, Dialer::through(Arc::new(Nowhere)));
+        let (began, asked) = (Instant::now(), AtomicUsize::new(0));
+        let ask = |_, _| match asked.fetch_add(1, Ordering::Relaxed) < first {
+            true => Either::Left(pending()),
+            false => Either::Right(std::future::ready(Ok(Response::new(())))),
+        };
+        let answer = call(&members, began + limits::META_LEADER_PATIENCE, effects, ask).await;
+        assert!(matches!(answer, Ok(_) | Err(MetaError::Unavailable(_))), "{answer:?}");
+        (answer.is_ok(), began.elapsed(), asked.into_inner())
+    }
+
+    /// The paused clock goes by milliseconds.
+    const TICK: Duration = Duration::from_millis(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn members_that_hang_cost_the_deadline_and_no_more() {
+        for effects in [Effects::None, Effects::Repeatable, Effects::Once] {
+            let (is_answered, took, _) = hanging(usize::MAX, effects).await;
+            let patience = limits::META_LEADER_PATIENCE;
+            assert!(!is_answered && (patience - TICK..patience + TICK).contains(&took), "{effects:?}: {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_is_asked_in_time_of_what_may_be_done_twice() {
+        for effects in [Effects::None, Effects::Repeatable] {
+            let (is_answered, took, asked) = hanging(1, effects).await;
+            assert!(is_answered && took < limits::META_LEADER_PATIENCE / 2, "{effects:?}: {took:?}");
+            assert_eq!(asked, 2);
+        }
+    }
+}
