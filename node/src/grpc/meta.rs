@@ -20,15 +20,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::USERS;
+use crate::Node;
 use crate::local::LocalMeta;
 use crate::store::rows::ReadRows;
 
 /// The service over a member's metadata. Watches end with `stop`.
-pub(super) fn service(meta: Arc<LocalMeta>, guard: Guard, stop: CancellationToken) -> MetaServer<impl Meta> {
-    MetaServer::new(MetaService { meta, guard, stop }).max_decoding_message_size(limits::RPC_MESSAGE_MAX)
+pub(super) fn service(node: Arc<Node>, guard: Guard, stop: CancellationToken) -> MetaServer<impl Meta> {
+    let meta = node.meta();
+    MetaServer::new(MetaService { node, meta, guard, stop }).max_decoding_message_size(limits::RPC_MESSAGE_MAX)
 }
 
 struct MetaService {
+    node: Arc<Node>,
     meta: Arc<LocalMeta>,
     guard: Guard,
     stop: CancellationToken,
@@ -115,6 +118,11 @@ impl Meta for MetaService {
     /// [`MetaError::Compacted`].
     async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         self.guard.admit(&request, &USERS)?;
+        // A watch begins with how far this member is. One that is cut off must not say so: whoever hears it would believe that
+        // nothing has happened since, and ask here again when it falls silent.
+        if !self.node.membership().is_current() {
+            return Err(to_status(&MetaError::Unavailable("this member hears of no quorum".to_owned())));
+        }
         let watch = self.meta.watch(Revision(request.into_inner().after)).await.map_err(|error| to_status(&error))?;
         let events = stream::unfold(Some(watch), async |watch| {
             let mut watch = watch?;

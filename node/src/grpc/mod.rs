@@ -64,7 +64,7 @@ where
 {
     let (closing, severed) = (CancellationToken::new(), CancellationToken::new());
     let guard = Guard::of(identity);
-    let meta = meta::service(node.meta(), guard, closing.clone());
+    let meta = meta::service(Arc::clone(&node), guard, closing.clone());
     let lease = lease::service(node.meta(), guard, closing.clone());
     let service = Service { node: Arc::clone(&node), guard, closing: closing.clone() };
     let raft = RaftServer::new(service.clone()).max_decoding_message_size(limits::RPC_MESSAGE_MAX);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -104,9 +104,10 @@ impl Cluster {
         if !self.name.is_empty() {
             node.membership().join(self.name.clone()).await.expect("the name of the group");
         }
-        let peer = Peer { group: node.meta().group.clone(), snapshots: Arc::clone(&node.snapshots) };
-        self.wire.state().peers.insert(id, peer);
-        self.members.insert(id, Member { node: Arc::new(node), power });
+        let node = Arc::new(node);
+        let (group, snapshots) = (node.meta().group.clone(), Arc::clone(&node.snapshots));
+        self.wire.state().peers.insert(id, Peer { node: Arc::downgrade(&node), group, snapshots });
+        self.members.insert(id, Member { node, power });
     }
 
     /// Lets the member `by`, which must lead, add the running member `id` as a learner; returns once it has caught up.
@@ -210,6 +211,7 @@ struct WireState {
 
 #[derive(Clone)]
 struct Peer {
+    node: Weak<Node>,
     group: Group,
     snapshots: Arc<Snapshots>,
 }
@@ -276,7 +278,11 @@ impl RaftNetworkV2<Types> for Link {
             .map(|entry| Entry::decode(&entry.encode()))
             .collect::<Result<_, _>>()
             .expect("entries decode");
-        Ok(self.call(&option, |peer| async move { peer.group.append_entries(rpc).await }).await?)
+        let append = |peer: Peer| async move {
+            peer.node.upgrade().iter().for_each(|node| node.membership().heard());
+            peer.group.append_entries(rpc).await
+        };
+        Ok(self.call(&option, append).await?)
     }
 
     async fn vote(

@@ -14,6 +14,8 @@ use roadstead_proto::meta::{Consistency, MetaStore};
 use roadstead_proto::rpc::{Connect, Connection, Dialer, Identity, Role};
 use roadstead_proto::wire::pb::admin::v1 as pb;
 use roadstead_proto::wire::pb::admin::v1::admin_client::AdminClient;
+use roadstead_proto::wire::pb::meta::v1::WatchRequest;
+use roadstead_proto::wire::pb::meta::v1::meta_client::MetaClient;
 use roadstead_proto::wire::pb::raft::v1 as raft;
 use roadstead_proto::wire::pb::raft::v1::raft_client::RaftClient;
 use tempfile::TempDir;
@@ -157,6 +159,14 @@ impl Net {
     pub(crate) async fn addresses(&self, by: u64) -> BTreeMap<u64, String> {
         let status = self.admin(by).status(pb::StatusRequest { local: false }).await.expect("a status").into_inner();
         status.nodes.into_iter().map(|node| (node.node, node.address)).collect()
+    }
+
+    /// Opens a watch of a member's changes as a gateway does.
+    pub(crate) async fn watch(&self, id: u64) -> Result<(), tonic::Status> {
+        let dialer = Dialer::new(Some(self.authority.identity(Role::Gateway)));
+        let channel = dialer.channel(&self.address(id), Role::Node).expect("a channel");
+        let after = self.node(id).status().applied.unwrap_or(0);
+        MetaClient::new(channel).watch(WatchRequest { after }).await.map(drop)
     }
 
     /// Greets a member as another one does that says that it is at `address`.

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use roadstead_proto::domain::epoch::Revision;
-use roadstead_proto::meta::{Consistency, MetaError, MetaStore, Watch};
+use roadstead_proto::domain::limits;
+use roadstead_proto::meta::{Consistency, MetaError, MetaStore, Watch, WatchEvent};
 use roadstead_proto::state::command::Change;
 
-use crate::world::{World, put_tokens, tokens};
+use crate::net::{Net, others};
+use crate::world::{World, bootstrap, put_tokens, tokens};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn next(watch: &mut Watch) -> Change {
-    let change = tokio::time::timeout(Duration::from_secs(30), watch.next_change()).await;
+    let change = tokio::time::timeout(PATIENCE, watch.next_change()).await;
     change.expect("a change in time").expect("a change")
 }
 
@@ -79,4 +83,39 @@ async fn a_member_behind_the_asked_revision_refuses_in_time() {
     let meta = world.meta();
     let far = Revision(1_000_000);
     assert!(matches!(meta.watch(far).await, Err(MetaError::Unavailable(_))));
+}
+
+async fn heartbeat(watch: &mut Watch) {
+    let beat = async { while !matches!(watch.next().await, Ok(WatchEvent::Progress(_))) {} };
+    tokio::time::timeout(PATIENCE, beat).await.expect("it says how far it is");
+}
+
+/// Returns once a watcher has heard nothing for as long as it would bear.
+async fn silence(watch: &mut Watch) {
+    let heard = async { while tokio::time::timeout(limits::WATCH_SILENCE_MAX, watch.next()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, heard).await.expect("it falls silent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_hears_no_quorum_is_silent_until_it_does_again() {
+    let net = Net::group(3).await;
+    let leader = net.leader(&[1, 2, 3]).await;
+    bootstrap(&net.meta(leader)).await;
+    // A follower first: the leader stays.
+    for cut_off in [others(leader)[0], leader] {
+        let open = async |id: u64| {
+            net.meta(id).watch(Revision(net.node(id).status().applied.unwrap_or(0))).await.expect("a watch")
+        };
+        let (mut alone, mut among_others) = (open(cut_off).await, open(others(leader)[1]).await);
+        heartbeat(&mut alone).await;
+        net.isolate(cut_off);
+        silence(&mut alone).await;
+        // A watch that begins anew would begin with how far the member is.
+        let refused = net.watch(cut_off).await.expect_err("it hears of no quorum");
+        assert!(refused.message().contains("hears of no quorum"), "{refused}");
+        heartbeat(&mut among_others).await;
+        net.watch(others(leader)[1]).await.expect("the others hear of each other");
+        net.heal();
+        heartbeat(&mut alone).await;
+    }
 }
