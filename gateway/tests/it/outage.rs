@@ -228,6 +228,30 @@ async fn what_was_healed_meanwhile_is_what_counts_afterwards() {
 }
 
 #[tokio::test]
+async fn what_was_purged_before_is_recorded_when_it_comes_without_metadata() {
+    let world = World::start().await;
+    let image = Image::builder(1).layers(&[SIZE]).build();
+    world.upstream().push("a", "x", &image);
+    let (digest, marker) = (image.layers()[0].digest(), image.config().digest());
+    assert_eq!(world.get(&blob("a", marker)).await.digest(), marker);
+    world.settle(marker).await;
+    for purged in [digest, marker] {
+        world.meta.propose(purge(purged)).await.unwrap();
+    }
+    // Purges are heard of in order.
+    let asked = world.upstream().counters().total();
+    eventually("the purges are heard of", async || {
+        world.get(&blob("a", marker)).await;
+        world.upstream().counters().total() > asked
+    })
+    .await;
+    world.meta.set_outage(true);
+    assert_eq!(world.get(&blob("a", digest)).await.digest(), digest);
+    world.meta.set_outage(false);
+    world.settle(digest).await;
+}
+
+#[tokio::test]
 async fn a_gateway_without_metadata_stays_in_the_load_balancer_and_says_so() {
     let world = World::start().await;
     let probe =
