@@ -1,9 +1,13 @@
 //! What a client does when nodes stop, hang, lag or are all away.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roadstead_gateway::meta::GrpcMeta;
+use roadstead_gateway::meta::snapshot::Snapshots;
+use roadstead_gateway::seal::Keyring;
 use roadstead_node::testing::cluster::address;
+use roadstead_proto::clock::SystemClock;
 use roadstead_proto::domain::entry::{EntryRef, TagKey, Touch};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::Reference;
@@ -12,6 +16,7 @@ use roadstead_proto::domain::registry::{RegistryId, UpstreamId};
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::meta::{Consistency, MetaError, MetaStore, Watch, WatchEvent};
 use roadstead_proto::state::command::{Change, Command};
+use tokio_util::sync::CancellationToken;
 
 use super::wire::Line;
 use super::world::{Nodes, PATIENCE};
@@ -244,6 +249,34 @@ async fn a_watch_that_falls_silent_ends() {
     let began = Instant::now();
     assert!(is_unavailable(&next_change(&mut watch).await));
     assert!(began.elapsed() < limits::WATCH_SILENCE_MAX + SLACK, "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_nodes_hear_no_quorum_knows_that_it_is_cut_off() {
+    let nodes = Nodes::start(3).await;
+    let client = nodes.client();
+    purge(&client).await.unwrap();
+    let keyring = Arc::new(Keyring::generate().unwrap());
+    let snapshots = Arc::new(Snapshots::load(Arc::new(client), keyring, Arc::new(SystemClock)).await.unwrap());
+    let stop = CancellationToken::new();
+    let following = tokio::spawn(Arc::clone(&snapshots).follow(|| {}, stop.clone()));
+    let until = async |what: &str, holds: &dyn Fn(Duration) -> bool| {
+        let wait = async {
+            while !holds(snapshots.cut_off_for()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect(what);
+    };
+    for id in nodes.ids() {
+        nodes.cluster.isolate(id);
+    }
+    // Every node answers. A watch that ended in silence begins anew, and what it begins with is no news.
+    until("nothing is heard", &|cut_off| cut_off > 2 * limits::WATCH_SILENCE_MAX + SLACK).await;
+    nodes.cluster.heal();
+    until("the nodes are heard again", &|cut_off| cut_off < limits::WATCH_SILENCE_MAX).await;
+    stop.cancel();
+    following.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
