@@ -102,7 +102,7 @@ impl Membership {
             return Ok(false);
         }
         let found = async {
-            not_taken(membership, node, address)?;
+            // Where it answers no other member does, whatever is recorded: two may have changed places.
             self.find(node, address).await?;
             if is_mine_to_record { self.record_address(node, address).await } else { Ok(()) }
         };
@@ -112,23 +112,24 @@ impl Membership {
 
     /// Records the address of this member, which leads, where the others find it there. Alone it asks itself.
     async fn move_myself(&self, membership: &raft::Membership) -> Result<(), MembershipError> {
-        not_taken(membership, self.id, &self.address)?;
         let others = self.others(membership);
         if others.is_empty() {
             self.find(self.id, &self.address).await?;
             return self.record_address(self.id, &self.address).await;
         }
-        let mut is_found = false;
+        let (mut is_found, mut refusal) = (false, None);
         for (node, address) in others {
             let Some(answer) = self.greet_one(node, &address, MOVE_PATIENCE).await else { continue };
-            if !answer.refusal.is_empty() {
-                let (address, reason) = (self.address.clone(), answer.refusal);
-                return Err(MembershipError::NotFound { node: self.id, address, reason });
-            }
             is_found |= answer.found;
+            refusal = refusal.or(Some(answer.refusal).filter(|refusal| !refusal.is_empty()));
         }
-        // Where nobody answers, the next step asks again.
-        if is_found { self.record_address(self.id, &self.address).await } else { Ok(()) }
+        match refusal {
+            // One that does not get there outvotes nobody who does.
+            _ if is_found => self.record_address(self.id, &self.address).await,
+            Some(reason) => Err(MembershipError::NotFound { node: self.id, address: self.address.clone(), reason }),
+            // Where nobody answers, the next step asks again.
+            None => Ok(()),
+        }
     }
 
     async fn record_address(&self, node: u64, address: &str) -> Result<(), MembershipError> {

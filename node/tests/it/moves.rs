@@ -47,7 +47,7 @@ async fn an_address_where_the_member_is_not_is_not_recorded() {
     let foreign = net.greet(member, leader, &renamed).await;
     assert!(foreign.refusal.contains(&format!("this is node {other}, not node {member}")), "{foreign:?}");
     let taken = net.greet(member, leader, &net.address(other)).await;
-    assert!(taken.refusal.contains(&format!("node {other} is at")), "{taken:?}");
+    assert!(taken.refusal.contains(&format!("this is node {other}, not node {member}")), "{taken:?}");
     assert_eq!(net.addresses(leader).await, before);
     let true_one = net.address(member).replace("127.0.0.1", "localhost");
     let found = net.greet(member, leader, &true_one).await;
