@@ -17,9 +17,11 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::exchange::ExchangeError;
+
 /// Networks that are closed to upstreams unless they are opened, and what they are called. From the IANA registries of special
 /// purpose addresses; of several that fit the first names it.
-const CLOSED: [(&str, &str); 26] = [
+const CLOSED: [(&str, &str); 27] = [
     ("127.0.0.0/8", "loopback"),
     ("::1/128", "loopback"),
     ("169.254.0.0/16", "link-local, where clouds keep their metadata service"),
@@ -44,6 +46,8 @@ const CLOSED: [(&str, &str); 26] = [
     ("ff00::/8", "multicast"),
     ("240.0.0.0/4", "reserved"),
     ("100::/64", "discarded"),
+    // Its addresses have others within at places that only its operator knows.
+    ("64:ff9b:1::/48", "translated to inner addresses"),
     ("2001::/32", "a tunnel"),
     ("5f00::/16", "for segment routing"),
 ];
@@ -127,7 +131,7 @@ fn embedded(address: IpAddr) -> Option<IpAddr> {
         (0, 0, 0, 0, 0, 0 | 0xffff) if address != Ipv6Addr::LOCALHOST && !address.is_unspecified() => {
             of(seventh, eighth)
         }
-        (0, 0, 0, 0, 0xffff, 0) | (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, _, _, _) => of(seventh, eighth),
+        (0, 0, 0, 0, 0xffff, 0) | (0x64, 0xff9b, 0, 0, 0, 0) => of(seventh, eighth),
         // 6to4 (RFC 3056): the 32 bits behind the prefix.
         (0x2002, high, low, _, _, _) => of(high, low),
         _ => None,
@@ -138,7 +142,7 @@ fn embedded(address: IpAddr) -> Option<IpAddr> {
 #[derive(Debug)]
 pub(super) struct GuardedResolver {
     pub(super) policy: NetworkPolicy,
-    /// The hosts of the environment's proxies: the operator's own choice, and no upstream's.
+    /// The hosts of the environment's proxies, in lower case: the operator's own choice, and no upstream's.
     pub(super) proxies: HashSet<String>,
 }
 
@@ -147,13 +151,16 @@ impl GuardedResolver {
     ///
     /// # Errors
     /// Where it may not.
-    pub(super) async fn admit(&self, url: &Url) -> Result<(), Forbidden> {
+    pub(super) async fn admit(&self, url: &Url) -> Result<(), ExchangeError> {
         self.policy.check_url(url)?;
         match url.host() {
             // Its name is resolved without a check, for those who go through it: for those who go to it, here.
             Some(Host::Domain(host)) if self.proxies.contains(host) => {
-                let Ok(found) = tokio::net::lookup_host((host, 0)).await else { return Ok(()) };
-                allowed(&self.policy, found.collect()).map(drop)
+                let found = tokio::net::lookup_host((host, 0)).await;
+                for address in found.map_err(|error| ExchangeError::Connection(error.to_string()))? {
+                    self.policy.check(address.ip())?;
+                }
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -163,7 +170,8 @@ impl GuardedResolver {
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
-        let policy = if self.proxies.contains(&host) { None } else { Some(self.policy.clone()) };
+        let is_proxy = self.proxies.contains(&host.to_ascii_lowercase());
+        let policy = if is_proxy { None } else { Some(self.policy.clone()) };
         Box::pin(async move {
             // The connector puts in the port of the URL.
             let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();

@@ -52,6 +52,7 @@ fn an_inner_address_stays_closed_however_it_is_written() {
         "::ffff:0:10.0.0.1",
         "64:ff9b::10.0.0.1",
         "64:ff9b:1::192.168.0.1",
+        "64:ff9b:1:a9fe:a9:fe00:808:808",
         "2002:7f00:1::1",
         "2002:a9fe:a9fe::",
     ] {

@@ -28,6 +28,8 @@ pub struct Proxy {
     pub variable: &'static str,
     /// Its address, `scheme://host:port`.
     pub address: String,
+    /// Its host, as a URL has it and as it was written: `10.1` is an address in the one and a name in the other.
+    hosts: [String; 2],
 }
 
 /// A variable names something that is no proxy. Its value is not repeated: it may hold a password.
@@ -58,10 +60,10 @@ impl Proxies {
 }
 
 impl Proxies {
-    /// The hosts that they are on.
+    /// The hosts that they are on, in lower case, in each form that the transport may resolve.
     pub(super) fn hosts(&self) -> HashSet<String> {
-        let urls = [&self.https, &self.http].into_iter().flatten().filter_map(|proxy| Url::parse(&proxy.address).ok());
-        urls.filter_map(|url| url.host_str().map(str::to_owned)).collect()
+        let proxies = [&self.https, &self.http].into_iter().flatten();
+        proxies.flat_map(|proxy| proxy.hosts.iter().map(|host| host.to_ascii_lowercase())).collect()
     }
 }
 
@@ -69,7 +71,7 @@ fn parse(variable: &'static str, text: &str) -> Result<Option<Proxy>, ProxyError
     if text.trim().is_empty() {
         return Ok(None);
     }
-    let understood = understood(text).ok_or(ProxyError(variable))?;
+    let (understood, written) = understood(text).ok_or(ProxyError(variable))?;
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
     let url = url.ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or(ProxyError(variable))?;
     let (host, port) = url.host_str().zip(url.port_or_known_default()).ok_or(ProxyError(variable))?;
@@ -78,15 +80,17 @@ fn parse(variable: &'static str, text: &str) -> Result<Option<Proxy>, ProxyError
         && understood.scheme() == url.scheme()
         && understood.host() == url.host()
         && understood.port_or_known_default() == Some(port);
-    let proxy = Proxy { variable, address: format!("{}://{host}:{port}", url.scheme()) };
+    let hosts = [host.to_owned(), written];
+    let proxy = Proxy { variable, address: format!("{}://{host}:{port}", url.scheme()), hosts };
     same.then_some(Some(proxy)).ok_or(ProxyError(variable))
 }
 
 /// The proxy that the transport makes of a value; `None` where it would go without one.
-fn understood(text: &str) -> Option<Url> {
+fn understood(text: &str) -> Option<(Url, String)> {
     let matcher = Matcher::builder().all(text).build();
     let found = matcher.intercept(&http::Uri::from_static("http://registry.example/"))?;
-    Url::parse(&found.uri().to_string()).ok()
+    let host = found.uri().host()?.to_owned();
+    Some((Url::parse(&found.uri().to_string()).ok()?, host))
 }
 
 impl fmt::Display for Proxy {
@@ -159,7 +163,7 @@ mod tests {
                 Err(error) => prop_assert!(!error.to_string().contains("hunter2")),
                 Ok(Proxies { https: None, .. }) => prop_assert_eq!(understood(&value), None, "{}", value),
                 Ok(Proxies { https: Some(proxy), .. }) => {
-                    let used = understood(&value).expect("a proxy");
+                    let (used, _) = understood(&value).expect("a proxy");
                     let shown = Url::parse(&proxy.address).expect("an address");
                     let way = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());
                     prop_assert_eq!(way(&used), way(&shown), "{}", value);
