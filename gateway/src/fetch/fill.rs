@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -72,6 +72,8 @@ pub(super) enum Part {
     Seeking,
     /// It does.
     Leading,
+    /// It does for its own clients alone: nobody follows.
+    Beside,
     /// Another gateway does.
     Following,
 }
@@ -111,6 +113,8 @@ pub(super) struct Fill {
     digest: Digest,
     /// On whose behalf the upstream is asked.
     led_for: (UpstreamId, RepositoryName),
+    /// When the upstream was first asked.
+    began: OnceLock<Revision>,
     class: Class,
     spool: Arc<Spool>,
     progress: watch::Sender<Progress>,
@@ -189,6 +193,7 @@ impl Fill {
         Self {
             digest,
             led_for,
+            began: OnceLock::new(),
             class,
             spool: Arc::new(spool),
             progress: watch::Sender::new(progress),
@@ -221,6 +226,17 @@ impl Fill {
     /// For whom the upstream is asked.
     pub(super) fn led_for(&self) -> &(UpstreamId, RepositoryName) {
         &self.led_for
+    }
+
+    /// The upstream is asked for the first time.
+    pub(super) fn begin(&self, at: Revision) {
+        // It was asked before by whoever led it first.
+        let _ = self.began.set(at);
+    }
+
+    /// When it was.
+    pub(super) fn began(&self) -> Option<Revision> {
+        self.began.get().copied()
     }
 
     /// This gateway leads from now on, or no longer.

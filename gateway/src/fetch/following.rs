@@ -38,7 +38,7 @@ impl Task {
             gateway: tools.session.gateway(),
         };
         let followed = match Following::begin(&tools.dialer, ask).await {
-            Ok(following) => self.take_from(following, download, seeker).await,
+            Ok(following) => self.take_from(following, peer.holder.is_some(), download, seeker).await,
             Err(lost) => Err(lost),
         };
         match followed {
@@ -65,6 +65,7 @@ impl Task {
     async fn take_from<'a>(
         &'a self,
         mut following: Following,
+        is_leased: bool,
         download: &mut Download<'a>,
         seeker: &mut Seeker,
     ) -> Result<Option<Step>, Lost> {
@@ -85,7 +86,14 @@ impl Task {
                 }
             };
             match event {
-                Event::Opened(size, who) => {
+                Event::Opened { size, who, began } => {
+                    // Without a lease nobody has seen to it that it knows the upstream as it is now.
+                    if !is_leased && began.is_some_and(|began| began.0 < self.view.upstream.epoch.0) {
+                        return Ok(None);
+                    }
+                    if let Some(began) = began {
+                        download.began_at(began);
+                    }
                     seeker.reached();
                     if let Some(ended) = self.opened(size, &who, download).await {
                         return Ok(Some(ended));

@@ -3,12 +3,11 @@
 //! The bytes lie in object storage already, under a name that nobody was granted; here waits what is to be said of them. It
 //! waits in memory: a gateway that ends meanwhile leaves objects that nothing names, for the collector.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use roadstead_proto::domain::entry::{EntryRef, ObjectKey};
 use roadstead_proto::domain::epoch::{Epoch, Revision};
-use roadstead_proto::domain::lease::{Completion, LeaseKey, TagVerdict};
+use roadstead_proto::domain::lease::{Completion, Holder, LeaseKey, TagVerdict};
 use roadstead_proto::domain::limits;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::meta::MetaError;
@@ -19,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::Tools;
 use super::record::Content;
+use super::waiting::{InHand, Waiting};
 use crate::lease::Lease;
 use crate::metrics::Counted;
 
@@ -37,13 +37,16 @@ pub(super) struct Deferred {
     pub(super) _unrecorded: Counted,
 }
 
-/// Results that wait. The oldest first.
+/// Results that wait.
 #[derive(Debug, Default)]
 pub struct Later {
-    queue: Mutex<VecDeque<Deferred>>,
+    waiting: Mutex<Waiting>,
     /// Rung where somebody waits for one of them.
     hurry: Notify,
 }
+
+/// How often the lease on something that is waited for is asked for, in a row: who waits gives it back.
+const HURRIED_TRIES: u32 = 4;
 
 /// What became of one.
 enum Ended {
@@ -52,30 +55,27 @@ enum Ended {
     Void,
     /// Another try may succeed: at once, or when the metadata is back.
     Waits(Box<Deferred>),
+    /// One may once this holder has given the lease back.
+    Held(Box<Deferred>, Holder),
 }
 
 impl Later {
-    fn queue(&self) -> MutexGuard<'_, VecDeque<Deferred>> {
+    fn queue(&self) -> MutexGuard<'_, Waiting> {
         // Every section only inserts or removes.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn push(&self, deferred: Deferred) {
-        let mut queue = self.queue();
-        if queue.len() >= limits::LATER_MAX {
-            queue.pop_front();
+        self.queue().push(deferred);
+    }
+
+    /// Whether something of this key is to be recorded. It is tried next, and now.
+    pub(super) fn hurry(&self, key: &LeaseKey) -> bool {
+        let waits = self.queue().hurry(key);
+        if waits {
+            self.hurry.notify_one();
         }
-        queue.push_back(deferred);
-    }
-
-    /// Whether something of this key waits.
-    pub(super) fn is_waiting(&self, key: &LeaseKey) -> bool {
-        self.queue().iter().any(|deferred| deferred.key == *key)
-    }
-
-    /// Has them tried now, or once more where they are being tried.
-    pub(super) fn hurry(&self) {
-        self.hurry.notify_one();
+        waits
     }
 
     /// How many wait.
@@ -112,11 +112,25 @@ impl Tools {
             if self.session.is_away() {
                 break;
             }
-            let Some(deferred) = self.later.queue().pop_front() else { break };
-            match self.record_deferred(deferred).await {
-                Ended::Done => recorded += 1,
-                Ended::Void => {}
-                Ended::Waits(deferred) => self.later.push(*deferred),
+            let Some(InHand { deferred, is_hurried }) = self.later.queue().take() else { break };
+            let key = deferred.key.clone();
+            let mut tries = if is_hurried { HURRIED_TRIES } else { 1 };
+            let mut ended = self.record_deferred(deferred).await;
+            while let Ended::Held(deferred, holder) = ended {
+                tries -= 1;
+                if tries == 0 {
+                    ended = Ended::Waits(deferred);
+                    break;
+                }
+                self.session.ended(&key, &holder, limits::HOLDER_PATIENCE).await;
+                ended = self.record_deferred(*deferred).await;
+            }
+            match ended {
+                Ended::Waits(deferred) | Ended::Held(deferred, _) => self.later.queue().put_back(*deferred),
+                Ended::Done | Ended::Void => {
+                    recorded += u32::from(matches!(ended, Ended::Done));
+                    self.later.queue().settle(&key);
+                }
             }
         }
         if recorded > 0 {
@@ -153,7 +167,7 @@ impl Tools {
                 self.discard_unless(object, Some(stored.0.key)).await;
                 Ended::Done
             }
-            Ok(Lease::Elsewhere(_)) => Ended::Waits(Box::new(deferred)),
+            Ok(Lease::Elsewhere(holder)) => Ended::Held(Box::new(deferred), holder),
             Err(MetaError::Refused(refusal)) => {
                 debug!(%refusal, "a late result is void");
                 self.discard_unless(object, None).await;

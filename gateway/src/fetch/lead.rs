@@ -1,6 +1,7 @@
 //! The part of the gateway that downloads: upstream and object storage side by side, then the metadata.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use roadstead_proto::domain::entry::{ContentKind, ObjectKey, Right};
@@ -42,8 +43,9 @@ impl Task {
     /// Downloads what is still missing, keeps it, and records it.
     pub(super) async fn lead<'a>(&'a self, mandate: Mandate, download: &mut Download<'a>, seeker: &mut Seeker) -> Step {
         let (fill, tools) = (&self.finish.fill, &self.finish.blobs.tools);
-        fill.play(Part::Leading);
+        fill.play(if matches!(mandate, Mandate::Beside) { Part::Beside } else { Part::Leading });
         download.began_at(mandate.began(self));
+        fill.begin(download.began.unwrap_or_default());
         let mut object = mandate.object(self);
         let _unrecorded = tools.metrics.unrecorded();
         let running = tools.metrics.fill_began();
@@ -226,7 +228,11 @@ impl Task {
         if let Mandate::Outage(lease) = mandate {
             loop {
                 session.is_there().await;
-                let asked = session.acquire(self.key(), self.entry(), self.view.upstream.epoch, self.replaces).await;
+                let (asking, key, entry) = (Arc::clone(session), self.key(), self.entry());
+                let (epoch, replaces) = (self.view.upstream.epoch, self.replaces);
+                // A task of its own: a lease that is granted when the download has ended is then given back, and not forgotten.
+                let asked = tokio::spawn(async move { asking.acquire(key, entry, epoch, replaces).await });
+                let Ok(asked) = asked.await else { break };
                 match asked {
                     Ok(Lease::Held(held)) => {
                         debug!(digest = %self.digest, "a download that began without a lease has one now");
@@ -236,7 +242,9 @@ impl Task {
                     // One that means to follow this gives it back; one that leads as well comes to its end, as this does, and
                     // what is recorded second is discarded.
                     Ok(Lease::Elsewhere(holder)) => {
-                        session.ended(&self.key(), &holder, limits::HOLDER_PATIENCE).await;
+                        while !session.is_away() && !session.ended(&self.key(), &holder, limits::HOLDER_PATIENCE).await
+                        {
+                        }
                     }
                     Ok(Lease::Stored(_)) | Err(MetaError::Refused(_)) => break,
                     // The session knows by now that the metadata is away.

@@ -19,6 +19,7 @@
 //! | `intake` | hash and file, a batch behind the readers |
 //! | `record` | what becomes of a download: upload, commit, metadata |
 //! | [`later`] | the same where the metadata is away |
+//! | `waiting` | what is to be recorded then, and in which order |
 //! | [`manifests`] | manifests: small, in memory, fetched whole |
 //! | `presign` | URLs of the object store for bytes that are there |
 //! | [`spool`] | append-only bytes that many readers follow |
@@ -49,6 +50,7 @@ pub mod source;
 pub mod spool;
 mod task;
 mod turns;
+mod waiting;
 
 use std::sync::Arc;
 

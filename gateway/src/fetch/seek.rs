@@ -4,7 +4,6 @@
 //! the members they heard of last.
 
 use std::collections::HashSet;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use roadstead_proto::domain::entry::ObjectKey;
@@ -13,6 +12,7 @@ use roadstead_proto::domain::lease::{FencingToken, GatewayId, Holder};
 use roadstead_proto::domain::limits;
 use roadstead_proto::meta::{Consistency, MetaError};
 use roadstead_proto::wire::pb::peer::v1 as pb;
+use tokio::sync::SetOnce;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -43,7 +43,7 @@ pub(super) enum Mandate {
     /// It holds the lease.
     Lease(Held),
     /// Nobody granted leases: what it brings home is recorded by the lease that it gets once somebody does, or later.
-    Outage(OnceLock<Held>),
+    Outage(SetOnce<Held>),
     /// Beside the download of the cluster, for its own clients alone: nothing of it is kept.
     Beside,
 }
@@ -63,7 +63,8 @@ impl Mandate {
     pub(super) async fn lost(&self) {
         match self {
             Self::Lease(held) => held.lost().await,
-            Self::Outage(_) | Self::Beside => std::future::pending().await,
+            Self::Outage(lease) => lease.wait().await.lost().await,
+            Self::Beside => std::future::pending().await,
         }
     }
 
@@ -95,6 +96,8 @@ pub(super) struct Seeker {
     missed: Option<(FencingToken, Instant)>,
     /// Chosen ones, and those that were seen at work, that could not be followed.
     tried: HashSet<GatewayId>,
+    /// Nobody was seen at work in this outage.
+    saw_nobody: bool,
     /// The object found missing or damaged that this download heals.
     pub(super) replaces: Option<FencingToken>,
     /// This gateway has handed over: another one comes first.
@@ -121,7 +124,7 @@ impl Seeker {
 
     /// It is followed.
     pub(super) fn reached(&mut self) {
-        self.missed = None;
+        (self.missed, self.saw_nobody) = (None, false);
     }
 
     /// The next turn is another gateway's.
@@ -162,19 +165,19 @@ impl Task {
                             other => Supply::Nothing(other),
                         };
                     }
-                    if !is_unasked
+                    if Instant::now() < until
                         && session.is_back_since(limits::AFTER_OUTAGE)
                         && let Some((other, seen)) = self.look_around(seeker).await
                     {
                         // Who is at work needs the lease to record it.
                         drop(held);
                         match seen {
+                            _ if is_unasked => return Supply::Nothing(Phase::Failed(FillFailure::Elsewhere)),
                             Seen::Leads => return Supply::Follow(other),
-                            Seen::Waits if Instant::now() < until => {
+                            Seen::Waits => {
                                 tokio::time::sleep(limits::HAND_OVER_PAUSE).await;
                                 continue;
                             }
-                            Seen::Waits => return Supply::Nothing(Phase::Failed(FillFailure::Elsewhere)),
                         }
                     }
                     return Supply::Lead(Mandate::Lease(held));
@@ -244,20 +247,31 @@ impl Task {
         }
     }
 
-    async fn seek_in_outage(&self, seeker: &Seeker) -> Supply {
+    async fn seek_in_outage(&self, seeker: &mut Seeker) -> Supply {
         // Bytes that nobody waits for are not worth the trouble.
         if self.finish.fill.class().is_unasked() {
             return Supply::Nothing(Phase::Failed(FillFailure::Abandoned));
         }
-        if self.standing == Standing::Common
+        let is_common = self.standing == Standing::Common;
+        if is_common
+            && seeker.tried.is_empty()
             && let Some(chosen) = self.choose(seeker)
         {
             return Supply::Follow(chosen);
         }
         // It may have been begun by a lease from before, or by a gateway that knew of others.
-        match self.look_around(seeker).await {
+        let seen = if seeker.saw_nobody { None } else { self.look_around(seeker).await };
+        seeker.saw_nobody = seen.is_none();
+        match seen {
+            // Whoever chose this gateway looks around itself, and follows that one.
+            Some(_) if !is_common && !self.finish.fill.spool().is_read() => {
+                Supply::Nothing(Phase::Failed(FillFailure::Elsewhere))
+            }
             Some((other, _)) => Supply::Follow(other),
-            None => Supply::Lead(Mandate::Outage(OnceLock::new())),
+            None => match self.choose(seeker).filter(|_| is_common) {
+                Some(chosen) => Supply::Follow(chosen),
+                None => Supply::Lead(Mandate::Outage(SetOnce::new())),
+            },
         }
     }
 

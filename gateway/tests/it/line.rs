@@ -19,6 +19,7 @@ pub(crate) struct Line {
     meta: Arc<InMemoryMeta>,
     is_cut: AtomicBool,
     is_silent: watch::Sender<bool>,
+    is_slow: watch::Sender<bool>,
     granted: Mutex<Vec<FencingToken>>,
     completed: Mutex<Vec<FencingToken>>,
 }
@@ -26,8 +27,9 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn of(world: &World) -> Arc<Self> {
         let (granted, completed) = (Mutex::default(), Mutex::default());
-        let (is_cut, is_silent) = (AtomicBool::new(false), watch::Sender::new(false));
-        Arc::new(Self { meta: Arc::clone(&world.meta), is_cut, is_silent, granted, completed })
+        let (is_cut, is_silent, is_slow) =
+            (AtomicBool::new(false), watch::Sender::new(false), watch::Sender::new(false));
+        Arc::new(Self { meta: Arc::clone(&world.meta), is_cut, is_silent, is_slow, granted, completed })
     }
 
     /// While it is cut, every call says that the metadata cannot be reached.
@@ -45,6 +47,11 @@ impl Line {
     /// Signs of life wait while it is silent: the gateway does not hear that its session has ended.
     pub(crate) fn is_silent(&self, is_silent: bool) {
         self.is_silent.send_replace(is_silent);
+    }
+
+    /// Grants wait while it is slow.
+    pub(crate) fn is_slow(&self, is_slow: bool) {
+        self.is_slow.send_replace(is_slow);
     }
 
     /// The tokens that downloads were granted over it.
@@ -78,6 +85,7 @@ impl Leases for Line {
         let acquired = self.through()?.acquire(request).await?;
         if let (Acquired::Granted(token), true) = (&acquired, is_of_a_blob) {
             self.granted.lock().unwrap().push(*token);
+            self.is_slow.subscribe().wait_for(|is_slow| !is_slow).await.unwrap();
         }
         Ok(acquired)
     }

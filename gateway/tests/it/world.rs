@@ -445,7 +445,7 @@ pub(crate) struct Second {
 }
 
 impl Second {
-    async fn start(name: &str, config: Config, components: Components) -> Self {
+    pub(crate) async fn start(name: &str, config: Config, components: Components) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (started, running) = tokio::sync::oneshot::channel();
         runtime.spawn(async move { started.send(launch(config, components).await).ok().unwrap() });

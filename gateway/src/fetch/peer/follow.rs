@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use roadstead_proto::domain::entry::BlobLocation;
+use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::RepositoryName;
 use roadstead_proto::domain::lease::{GatewayId, LeaseKey};
 use roadstead_proto::domain::limits;
@@ -23,7 +24,14 @@ pub(in crate::fetch) type OnBehalf = (UpstreamId, RepositoryName);
 #[derive(Debug)]
 pub(in crate::fetch) enum Event {
     /// Its upstream has answered.
-    Opened(Option<u64>, OnBehalf),
+    Opened {
+        /// What it says of the size.
+        size: Option<u64>,
+        /// For whom it was asked.
+        who: OnBehalf,
+        /// When it was; older gateways do not say.
+        began: Option<Revision>,
+    },
     /// The next bytes.
     Data(Bytes),
     /// They were all, and right.

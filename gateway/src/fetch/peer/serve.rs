@@ -128,10 +128,7 @@ impl Peer for PeerService {
         };
         // One that is still looking for who leads must not be followed: it may be looking at the one that asks.
         let leads = leads.is_some_and(|fill| fill.leads());
-        let waits = !leads && self.blobs.tools.later.is_waiting(&key);
-        if waits {
-            self.blobs.tools.later.hurry();
-        }
+        let waits = !leads && self.blobs.tools.later.hurry(&key);
         debug!(?key, gateway = request.gateway, leads, waits, "another gateway looks for who works on it");
         Ok(Response::new(pb::LookResponse { leads, waits }))
     }
@@ -167,7 +164,7 @@ async fn tell(
     let reader = tokio::select! {
         part = fill.leads_or_follows() => match part {
             Part::Leading => fill.spool().attach(),
-            Part::Seeking | Part::Following => None,
+            Part::Seeking | Part::Following | Part::Beside => None,
         },
         () = events.closed() => return Err(Left),
     };
@@ -181,7 +178,8 @@ async fn tell(
         Phase::Open { .. } | Phase::Verified { .. } => {
             let (upstream, repository) = fill.led_for();
             let (upstream, repository) = (upstream.0, repository.as_str().to_owned());
-            send(Pb::Opened(pb::Opened { size: fill.size(), upstream, repository })).await?;
+            let began = fill.began().map(|began| began.0);
+            send(Pb::Opened(pb::Opened { size: fill.size(), upstream, repository, began })).await?;
         }
         Phase::NotHere(not_here) => {
             return Ok(send(Pb::NotHere(wire::not_here_to(not_here, fill.led_for()))).await?);

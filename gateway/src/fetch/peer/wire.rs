@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use roadstead_proto::domain::entry::{BlobLocation, Right};
+use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::image::RepositoryName;
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::wire::pb::peer::v1 as pb;
@@ -113,7 +114,11 @@ fn fault_from(m: pb::Failed) -> Fault {
 pub(super) fn event_from(m: pb::FollowEvent) -> Result<Event, DecodeError> {
     use pb::follow_event::Event as Pb;
     Ok(match m.event.ok_or(field("FollowEvent", "event"))? {
-        Pb::Opened(opened) => Event::Opened(opened.size, on_behalf(opened.upstream, &opened.repository)?),
+        Pb::Opened(opened) => Event::Opened {
+            size: opened.size,
+            who: on_behalf(opened.upstream, &opened.repository)?,
+            began: opened.began.map(Revision),
+        },
         Pb::Data(bytes) => Event::Data(bytes),
         Pb::Verified(verified) => Event::Verified(verified.size),
         Pb::Recorded(recorded) => Event::Recorded(recorded.location.map(BlobLocation::from_message).transpose()?),
