@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `trials/` | the trials |
 //! | `world.rs` | a whole cluster |
+//! | `parts.rs` | its processes, and what each is started with |
 //! | `network/` | the network between its processes: cut, silent one way, slow, lossy |
 //! | `process.rs` | one process and its log |
 //! | `cluster.rs` | the nodes as an administrator and a gateway see them |
@@ -22,6 +23,7 @@ mod engines;
 mod load;
 mod network;
 mod network_tests;
+mod parts;
 mod process;
 mod stage;
 mod trials;

@@ -19,22 +19,24 @@ use tempfile::TempDir;
 use crate::cluster::Caller;
 use crate::load::Load;
 use crate::network::{Network, Place};
+use crate::parts::{Seat, certificates, gateway, node, start_balancer, start_s3, start_stage, tls};
 use crate::process::{Process, show_logs, until};
 use crate::stage::{Image, Stage};
 
 /// How long anything of a start may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-const S3_SECRET: &str = "secret-of-the-trials";
 
 /// How many of what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) nodes: usize,
     pub(crate) gateways: usize,
+    /// A region of its own for the last gateway, with a bucket, and with the last node as its learner: the only one it names.
+    pub(crate) region: Option<&'static str>,
 }
 
 /// Three of each.
-pub(crate) const THREE: Shape = Shape { nodes: 3, gateways: 3 };
+pub(crate) const THREE: Shape = Shape { nodes: 3, gateways: 3, region: None };
 
 /// A node or a gateway: what it takes to start it, again and again.
 #[derive(Debug)]
@@ -46,10 +48,10 @@ pub(crate) struct Member {
     /// Where clients reach it, and where its health is; of a node, both are its health.
     pub(crate) pulls: SocketAddr,
     pub(crate) health: SocketAddr,
-    place: Place,
-    arguments: Vec<String>,
-    logs: PathBuf,
-    process: Option<Process>,
+    pub(crate) place: Place,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) logs: PathBuf,
+    pub(crate) process: Option<Process>,
 }
 
 impl Member {
@@ -105,6 +107,7 @@ pub(crate) struct World {
     _balancing: Process,
     _s3: Process,
     loads: usize,
+    has_learner: bool,
     directory: TempDir,
 }
 
@@ -115,16 +118,16 @@ fn program(variable: &str, name: &str) -> PathBuf {
     path
 }
 
-fn roadstead() -> PathBuf {
+pub(crate) fn roadstead() -> PathBuf {
     program("ROADSTEAD_BIN", "roadstead")
 }
 
-fn loadtest() -> PathBuf {
+pub(crate) fn loadtest() -> PathBuf {
     program("ROADSTEAD_LOADTEST_BIN", "roadstead-loadtest")
 }
 
 /// Runs a command to its end, which has to be a good one.
-fn run(mut command: Command) -> String {
+pub(crate) fn run(mut command: Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{command:?}: {}{}", said(&output.stdout), said(&output.stderr));
@@ -138,7 +141,7 @@ const FIRST_PORT: u32 = 16_000;
 const PORTS: u32 = 16_000;
 
 /// An address with a port that nobody has.
-fn free(place: &Place) -> SocketAddr {
+pub(crate) fn free(place: &Place) -> SocketAddr {
     let first = std::process::id().wrapping_mul(97);
     loop {
         let next = first.wrapping_add(NEXT_PORT.fetch_add(1, Ordering::Relaxed).into());
@@ -168,7 +171,7 @@ impl World {
         let shown = Shown(logs.clone());
 
         certificates(directory.path(), shape);
-        let (s3, s3_address) = start_s3(&network, directory.path(), &logs).await;
+        let (s3, s3_address) = start_s3(&network, directory.path(), &logs, shape).await;
         let stage = start_stage(&network, &logs, client.clone()).await;
         let mut nodes = Vec::new();
         for number in 1..=shape.nodes {
@@ -176,7 +179,10 @@ impl World {
         }
         let mut gateways = Vec::new();
         for number in 1..=shape.gateways {
-            gateways.push(gateway(&network, directory.path(), number, s3_address, &stage, &nodes).await);
+            let region = shape.region.filter(|_| number == shape.gateways);
+            let nodes = if region.is_some() { &nodes[shape.nodes - 1..] } else { &nodes[..] };
+            let seat = Seat { number, region, elsewhere: shape.region };
+            gateways.push(gateway(&network, directory.path(), seat, s3_address, &stage, nodes).await);
         }
         let (balancing, balancer) = start_balancer(&network, directory.path(), &logs, &gateways);
         let caller = Caller::new(&directory.path().join("tls"));
@@ -191,6 +197,7 @@ impl World {
             _balancing: balancing,
             _s3: s3,
             loads: 0,
+            has_learner: shape.region.is_some(),
             directory,
         };
         // From here on the world shows them itself.
@@ -210,7 +217,12 @@ impl World {
         for number in 2..=self.nodes.len() {
             let address = self.nodes[number - 1].address.to_string();
             until("a node answers", PATIENCE, async || self.caller.status(&address).await.is_some()).await;
-            self.administer(&["add", "--id", &number.to_string(), "--address", &address]);
+            let id = number.to_string();
+            let mut words = vec!["add", "--id", &id, "--address", &address];
+            if self.has_learner && number == self.nodes.len() {
+                words.push("--learner");
+            }
+            self.administer(&words);
         }
         // One after the other, as the first of them makes the first configuration.
         for number in 0..self.gateways.len() {
@@ -357,170 +369,4 @@ impl Drop for Shown {
             show_logs(&self.0);
         }
     }
-}
-
-fn tls(directory: &Path, name: &str) -> [String; 6] {
-    let file = |name: &str| directory.join("tls").join(name).display().to_string();
-    let flag = |name: &str| name.to_owned();
-    [
-        flag("--tls-ca"),
-        file("ca.pem"),
-        flag("--tls-cert"),
-        file(&format!("{name}.pem")),
-        flag("--tls-key"),
-        file(&format!("{name}.key")),
-    ]
-}
-
-/// An authority, and a certificate for everybody, as an operator makes them.
-fn certificates(directory: &Path, shape: Shape) {
-    let folder = directory.join("tls").display().to_string();
-    let make = |words: &[&str]| {
-        let mut command = Command::new(roadstead());
-        command.arg("tls").args(words).args(["--dir", &folder]);
-        run(command);
-    };
-    make(&["init"]);
-    make(&["issue", "--role", "admin"]);
-    // The trial's own client is a gateway to the nodes.
-    make(&["issue", "--role", "gateway", "--name", "trial"]);
-    for (role, count) in [("node", shape.nodes), ("gateway", shape.gateways)] {
-        for number in 1..=count {
-            make(&["issue", "--role", role, "--name", &format!("{role}{number}")]);
-        }
-    }
-}
-
-async fn start_s3(network: &Network, directory: &Path, logs: &Path) -> (Process, SocketAddr) {
-    let place = network.place("s3");
-    let address = free(&place);
-    fs::create_dir_all(directory.join("s3/trials")).unwrap();
-    let mut command = place.command(Path::new("s3s-fs"));
-    command.args(["--host", &address.ip().to_string(), "--port", &address.port().to_string()]);
-    command.args(["--access-key", "AKID", "--secret-key", S3_SECRET]).arg(directory.join("s3"));
-    let mut process = Process::start("s3", command, logs);
-    let client = Client::builder().no_proxy().build().unwrap();
-    until("the S3 server answers", PATIENCE, async || {
-        process.must_run();
-        client.get(format!("http://{address}/")).send().await.is_ok()
-    })
-    .await;
-    network.started("s3", process.id());
-    (process, network.reachable("s3", address).await)
-}
-
-async fn start_stage(network: &Network, logs: &Path, client: Client) -> Stage {
-    let place = network.place("upstream");
-    let (address, control) = (free(&place), free(&place));
-    let mut command = place.command(&loadtest());
-    command.args(["upstream", "--listen", &address.to_string(), "--stage-listen", &control.to_string()]);
-    command.args(["--cdn-listen", &SocketAddr::new(place.ip, 0).to_string()]);
-    let process = Process::start("upstream", command, logs);
-    network.started("upstream", process.id());
-    let mut stage = Stage::new(process, address, control, client);
-    until("the upstream answers", PATIENCE, async || stage.is_ready().await).await;
-    stage
-}
-
-async fn node(network: &Network, directory: &Path, number: usize) -> Member {
-    let name = format!("node{number}");
-    let place = network.place(&name);
-    let (listen, health) = (free(&place), free(&place));
-    let address = network.reachable(&name, listen).await;
-    let data = directory.join(&name);
-    let mut arguments: Vec<String> = [
-        "node",
-        "--node-id",
-        &number.to_string(),
-        "--listen",
-        &listen.to_string(),
-        "--address",
-        &address.to_string(),
-        "--admin-listen",
-        &health.to_string(),
-        "--data-dir",
-        &data.display().to_string(),
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    arguments.extend(tls(directory, &name));
-    let logs = directory.join("logs");
-    Member { name, address, pulls: health, health, place, arguments, logs, process: None }
-}
-
-async fn gateway(
-    network: &Network,
-    directory: &Path,
-    number: usize,
-    s3: SocketAddr,
-    stage: &Stage,
-    nodes: &[Member],
-) -> Member {
-    let name = format!("gateway{number}");
-    let place = network.place(&name);
-    let (pulls, health, peers) = (free(&place), free(&place), free(&place));
-    let address = network.reachable(&name, peers).await;
-    let folder = directory.join(&name);
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("s3.secret"), S3_SECRET).unwrap();
-    let settings = format!(
-        "allow_upstream_networks = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n[[upstream]]\nname = \"stage\"\nurl = \"http://{}\"\n\n\
-         [storage.s3]\nbucket = \"trials\"\nendpoint = \"http://{s3}\"\nallow_http = true\naccess_key_id = \"AKID\"\n\
-         secret_access_key_file = \"{}\"\n",
-        stage.address,
-        folder.join("s3.secret").display(),
-    );
-    let file = folder.join("gateway.toml");
-    fs::write(&file, settings).unwrap();
-    let mut arguments: Vec<String> = [
-        "gateway",
-        "--config",
-        &file.display().to_string(),
-        "--listen",
-        &pulls.to_string(),
-        "--admin-listen",
-        &health.to_string(),
-        "--gateway-id",
-        &name,
-        "--peer-listen",
-        &peers.to_string(),
-        "--peer-address",
-        &address.to_string(),
-        "--data-dir",
-        &folder.join("data").display().to_string(),
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    arguments.extend(nodes.iter().flat_map(|node| ["--node".to_owned(), node.address.to_string()]));
-    arguments.extend(tls(directory, &name));
-    let logs = directory.join("logs");
-    Member { name, address, pulls, health, place, arguments, logs, process: None }
-}
-
-/// HAProxy before all gateways: who does not answer is asked no more, and what a gateway never began to answer is asked of
-/// another one.
-fn start_balancer(network: &Network, directory: &Path, logs: &Path, gateways: &[Member]) -> (Process, SocketAddr) {
-    let place = network.place("balancer");
-    let address = free(&place);
-    let servers: Vec<String> = gateways
-        .iter()
-        .map(|gateway| {
-            let Member { name, pulls, health, .. } = gateway;
-            format!("    server {name} {pulls} check addr {} port {}\n", health.ip(), health.port())
-        })
-        .collect();
-    let settings = format!(
-        "global\n    maxconn 8000\n\ndefaults\n    mode http\n    timeout connect 1s\n    timeout client 5m\n    \
-         timeout server 5m\n    retries 3\n    option redispatch 1\n    retry-on conn-failure empty-response\n    \
-         timeout check 2s\n\n\
-         frontend pulls\n    bind {address}\n    default_backend gateways\n\n\
-         backend gateways\n    balance roundrobin\n    option httpchk GET /readyz\n    \
-         default-server inter 500ms fall 3 rise 1\n{}",
-        servers.concat()
-    );
-    let file = directory.join("haproxy.cfg");
-    fs::write(&file, settings).unwrap();
-    let mut command = place.command(Path::new("haproxy"));
-    command.args(["-db", "-f"]).arg(file);
-    (Process::start("balancer", command, logs), address)
 }

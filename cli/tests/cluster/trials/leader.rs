@@ -71,7 +71,7 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 async fn no_acknowledged_write_is_lost_under_random_kills() {
     let seed = number("ROADSTEAD_TRIALS_SEED", 5);
     let (kills, writes) = (number("ROADSTEAD_TRIALS_KILLS", 20), number("ROADSTEAD_TRIALS_WRITES", 10_000));
-    let mut world = World::start("writes", Shape { nodes: 3, gateways: 0 }).await;
+    let mut world = World::start("writes", Shape { gateways: 0, ..THREE }).await;
     let bootstrap = Bootstrap { group_path: "trials".into(), registry_name: "trials".into(), upstreams: Vec::new() };
     world.meta().propose(Command::Bootstrap(bootstrap)).await.unwrap();
 

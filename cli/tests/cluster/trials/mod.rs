@@ -9,6 +9,7 @@
 //! | `quorum.rs` | most nodes, all nodes |
 //! | `partitions.rs` | the network |
 //! | `disk.rs` | a node's disk |
+//! | `regions.rs` | the other region |
 //! | `restarts.rs` | everything at once; everything one after the other |
 
 mod disk;
@@ -17,6 +18,7 @@ mod herd;
 mod leader;
 mod partitions;
 mod quorum;
+mod regions;
 mod restarts;
 
 /// Prints what a trial has measured.
