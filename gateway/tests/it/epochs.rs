@@ -121,7 +121,7 @@ async fn an_upstream_with_another_address_records_nothing_of_the_old_one() {
     let elsewhere = registry::Upstream::start(registry::Config::default()).await.unwrap();
     elsewhere.push("a", "x", &new);
     let settings = UpstreamSettings::new("first", elsewhere.url().parse().unwrap());
-    let change = vec![Command::UpdateUpstream { id: UpstreamId(1), settings }];
+    let change = vec![Command::UpdateUpstream { id: UpstreamId(1), settings, if_updated_at: None }];
     let answer = meanwhile(&world, &manifest("a", "x"), Kind::ManifestGet, change).await;
     assert_eq!(answer.digest(), old.digest(), "asked before the change");
     world.restart().await;
@@ -143,7 +143,7 @@ async fn a_pull_from_after_a_change_does_not_join_a_question_from_before() {
     let before = world.get(&path);
     let after = async {
         world.upstream().wait_for(|counters| counters.of(Kind::ManifestGet) == 1).await;
-        world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings }).await.unwrap();
+        world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings, if_updated_at: None }).await.unwrap();
         // Until the change has arrived, pulls join the question that is held: none of them may be the only one.
         let url = world.url(&path);
         let asked = async || {

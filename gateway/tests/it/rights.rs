@@ -185,7 +185,7 @@ async fn another_url_is_another_upstream() {
     let elsewhere = registry::Upstream::start(registry::Config::default()).await.unwrap();
     elsewhere.push("a", "x", &new);
     let settings = UpstreamSettings::new("first", elsewhere.url().parse().unwrap());
-    world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings }).await.unwrap();
+    world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings, if_updated_at: None }).await.unwrap();
     let moved = async || world.get(&manifest("a", "x")).await.digest() == new.digest();
     eventually("the new upstream's image is served", moved).await;
     let by_digest = world.get(&manifest("a", old.digest())).await;

@@ -103,14 +103,18 @@ async fn another_address_of_a_higher_upstream_voids_the_route_past_it() {
     let other = registry::Upstream::start(registry::Config::default()).await.unwrap();
     other.push("a", "x", &elsewhere);
     let settings = UpstreamSettings::new("first", other.url().parse().unwrap());
-    world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings: settings.clone() }).await.unwrap();
+    world
+        .meta
+        .propose(Command::UpdateUpstream { id: UpstreamId(1), settings: settings.clone(), if_updated_at: None })
+        .await
+        .unwrap();
     let moved = async || world.get(&manifest("a", "x")).await.digest() == elsewhere.digest();
     eventually("the tag is fresh, and yet the walk restarts at the top", moved).await;
 
     // What is no address and no account changes nothing of where things are.
     let gets = other.counters().total();
     let settings = UpstreamSettings { validity: VALIDITY * 2, ..settings };
-    world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings }).await.unwrap();
+    world.meta.propose(Command::UpdateUpstream { id: UpstreamId(1), settings, if_updated_at: None }).await.unwrap();
     world.clock.advance(VALIDITY);
     let hit = async || world.get(&manifest("a", "x")).await.header("cache-status") == "roadstead; hit";
     eventually("the new validity counts", hit).await;

@@ -12,12 +12,18 @@ pub const MEDIA_TYPE_MAX: usize = 255;
 pub const REGION_NAME_MAX: usize = 63;
 /// Longest registry or upstream name (management contract).
 pub const NAME_MAX: usize = 255;
+/// Longest description (management contract).
+pub const DESCRIPTION_MAX: usize = 1024;
+/// Longest path of a group: that of GitLab, which people copy.
+pub const GROUP_PATH_MAX: usize = 255;
 /// Longest upstream URL (management contract).
 pub const UPSTREAM_URL_MAX: usize = 255;
 /// Longest user name or password of an upstream (management contract).
 pub const CREDENTIAL_MAX: usize = 510;
 /// Most upstreams of one registry by default (management contract).
 pub const UPSTREAMS_PER_REGISTRY: usize = 20;
+/// Most registries of one group by default (management contract).
+pub const REGISTRIES_PER_GROUP: usize = 1000;
 
 /// Largest manifest, cached or passed on. The spec asks registries to take at least 4 MiB; larger ones are refused by
 /// every common registry, so that a hostile upstream cannot make us hold more.

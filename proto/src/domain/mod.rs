@@ -14,5 +14,6 @@ pub mod media;
 pub mod principal;
 pub mod registry;
 pub mod secret;
+pub mod text;
 pub mod time;
 pub mod upstream;

@@ -87,6 +87,61 @@ impl fmt::Display for RegionId {
     }
 }
 
+/// A group as somebody names it: by number, or by path. What consists of digits is a number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum GroupRef {
+    /// By number.
+    Id(GroupId),
+    /// By path.
+    Path(GroupPath),
+}
+
+/// The path of a group: parts of letters, digits, `_`, `-` and `.`, divided by `/`; never a number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GroupPath(String);
+
+/// The text names no group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a group is a number from 1, or a path of letters, digits, `_`, `-` and `.`, divided by `/`")]
+pub struct GroupError;
+
+impl GroupPath {
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GroupPath {
+    type Err = GroupError;
+
+    fn from_str(text: &str) -> Result<Self, GroupError> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        let is_part = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(allowed);
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let valid = text.len() <= limits::GROUP_PATH_MAX && !is_number && text.split('/').all(is_part);
+        if valid { Ok(Self(text.to_owned())) } else { Err(GroupError) }
+    }
+}
+
+impl GroupId {
+    /// The group of a number from outside: GitLab's have 63 bits, and count from 1.
+    pub fn from_number(number: u64) -> Option<Self> {
+        (1..=u64::MAX >> 1).contains(&number).then_some(Self(number))
+    }
+}
+
+impl FromStr for GroupRef {
+    type Err = GroupError;
+
+    fn from_str(text: &str) -> Result<Self, GroupError> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().ok().and_then(GroupId::from_number).map(Self::Id).ok_or(GroupError);
+        }
+        text.parse().map(Self::Path)
+    }
+}
+
 /// A group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
@@ -130,4 +185,36 @@ pub struct Link {
     pub upstream: UpstreamId,
     /// From 1, without gaps; 1 is asked first.
     pub position: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_a_number_or_a_path() {
+        for (text, number) in [("1", 1), ("785414", 785_414), ("007", 7), ("9223372036854775807", u64::MAX >> 1)] {
+            assert_eq!(text.parse(), Ok(GroupRef::Id(GroupId(number))), "{text}");
+        }
+        for path in ["default", "platform/ci", "a.b", "7up", "1/2", "A_b-c/d"] {
+            assert!(matches!(path.parse(), Ok(GroupRef::Path(parsed)) if parsed.as_str() == path), "{path}");
+        }
+        let long = "a".repeat(256);
+        for text in [
+            "",
+            "0",
+            "9223372036854775808",
+            "99999999999999999999",
+            "/a",
+            "a/",
+            "a//b",
+            "..",
+            "a/../b",
+            "a b",
+            "ä",
+            &long,
+        ] {
+            assert_eq!(text.parse::<GroupRef>(), Err(GroupError), "{text}");
+        }
+    }
 }

@@ -56,6 +56,11 @@ impl UpstreamUrl {
         Origin::of(&self.url)
     }
 
+    /// Whether both are one address, however they are written.
+    pub fn is_same_address(&self, other: &Self) -> bool {
+        self.url == other.url && self.repository_prefix == other.repository_prefix
+    }
+
     /// The URL of an API path, such as `library/alpine/manifests/3.20`, or the empty path for the base.
     pub fn api(&self, path: &str) -> Url {
         let mut url = self.url.clone();
@@ -267,6 +272,11 @@ impl UpstreamSettings {
         SourceId { origin: self.url.origin(), credential }
     }
 
+    /// Whether both ask the same address as the same account: then one of them is of no use.
+    pub fn is_twin_of(&self, other: &Self) -> bool {
+        self.url.is_same_address(&other.url) && self.source().credential == other.source().credential
+    }
+
     /// An anonymous upstream with every default.
     pub fn new(name: impl Into<String>, url: UpstreamUrl) -> Self {
         Self {
@@ -386,6 +396,25 @@ mod tests {
                 prop_assert_eq!(below.as_str().parse::<RepositoryName>(), Ok(below));
             }
         }
+    }
+
+    #[test]
+    fn twins_are_one_address_for_one_account() {
+        let settings = |url: &str, id: Option<u8>| UpstreamSettings {
+            credentials: id.map(|id| Credentials {
+                username: "u".to_owned(),
+                password: SealedSecret { key_id: [id; 8], nonce: [id; 12], ciphertext: vec![id] },
+                id: CredentialId([id; 16]),
+            }),
+            ..UpstreamSettings::new("name", url.parse().unwrap())
+        };
+        let one = settings("https://docker.io", Some(1));
+        assert!(one.is_twin_of(&settings("https://registry-1.docker.io:443/", Some(1))));
+        assert!(!one.is_twin_of(&settings("https://docker.io", Some(2))));
+        assert!(!one.is_twin_of(&settings("https://docker.io", None)));
+        assert!(!one.is_twin_of(&settings("http://docker.io", Some(1))));
+        assert!(!one.is_twin_of(&settings("https://docker.io/v2/library", Some(1))));
+        assert!(!one.is_twin_of(&settings("https://docker.io/base", Some(1))));
     }
 
     #[test]

@@ -66,10 +66,8 @@ impl MetaError {
     /// The code that callers decide on.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Refused(Refusal::NoUpstream(_) | Refusal::NoGroup(_)) => ErrorCode::NotFound,
-            Self::Refused(Refusal::TooManyUpstreams(_)) => ErrorCode::ResourceExhausted,
-            Self::Refused(Refusal::NoSession | Refusal::LeaseLost | Refusal::EpochChanged | Refusal::NotDelivered)
-            | Self::Compacted => ErrorCode::FailedPrecondition,
+            Self::Refused(refusal) => refusal.code(),
+            Self::Compacted => ErrorCode::FailedPrecondition,
             Self::NotLeader { .. } => ErrorCode::NotLeader,
             Self::Unavailable(_) => ErrorCode::Unavailable,
             Self::Damaged(_) => ErrorCode::DataLoss,

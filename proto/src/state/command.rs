@@ -5,9 +5,12 @@ use crate::domain::epoch::Revision;
 use crate::domain::fleet::Registration;
 use crate::domain::lease::{AcquireRequest, Acquired, Completion, EarnedByHead, FencingToken, LeaseKey, SessionId};
 use crate::domain::principal::{Role, TokenHash};
-use crate::domain::registry::{GroupId, UpstreamId};
+use crate::domain::registry::{GroupId, GroupRef, LinkId, RegistryId, UpstreamId};
+use crate::domain::text::{Description, DisplayName};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::UpstreamSettings;
+
+pub use super::refusal::Refusal;
 
 /// A command with the time its proposer saw. This is what the raft log carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +27,52 @@ pub struct Proposal {
 pub enum Command {
     /// Creates the first group, registry and upstreams; does nothing where a registry exists.
     Bootstrap(Bootstrap),
+    /// Creates a registry, and its group where that is wanted and unknown.
+    CreateRegistry(CreateRegistry),
+    /// Changes what a person set of a registry.
+    UpdateRegistry(UpdateRegistry),
+    /// Removes a registry, and the upstreams that no other registry uses with all that is cached of them.
+    DeleteRegistry(RegistryId),
+    /// Makes everything cached of the upstreams void that only this registry uses.
+    PurgeRegistry(RegistryId),
+    /// Creates an upstream of the registry's group, and links it as the last one.
+    CreateUpstream {
+        /// Where it is linked.
+        registry: RegistryId,
+        /// What a person set.
+        settings: UpstreamSettings,
+        /// Most upstreams of a registry: a setting of whoever proposes, so that every replica decides by the same number.
+        at_most: usize,
+    },
     /// Replaces what a person set of an upstream; another url or other credentials raise its epoch.
     UpdateUpstream {
         /// Which.
         id: UpstreamId,
         /// All of its settings.
         settings: UpstreamSettings,
+        /// Refused where it was changed since: a change that was put together from what somebody read undoes nobody's.
+        if_updated_at: Option<Timestamp>,
     },
+    /// Removes an upstream and its links. Nobody sees any more what is cached of it.
+    DeleteUpstream(UpstreamId),
+    /// Links an upstream to a further registry of its group, as the last one.
+    Link {
+        /// The registry.
+        registry: RegistryId,
+        /// The upstream.
+        upstream: UpstreamId,
+        /// Most upstreams of a registry.
+        at_most: usize,
+    },
+    /// Moves a link; what lies between its old place and its new one shifts by one.
+    MoveLink {
+        /// Which.
+        id: LinkId,
+        /// From 1; past the end means last.
+        position: u32,
+    },
+    /// Removes a link, and not the upstream.
+    Unlink(LinkId),
     /// Makes everything cached of an upstream void.
     PurgeUpstream(UpstreamId),
     /// Drops one entry; what is on its way is dropped on arrival.
@@ -69,6 +111,34 @@ pub struct Bootstrap {
     pub upstreams: Vec<UpstreamSettings>,
 }
 
+/// A registry to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateRegistry {
+    /// Its group.
+    pub group: GroupRef,
+    /// Whether a group that does not exist is created: a number takes that number, a path gets the next one that is free.
+    pub create_group: bool,
+    /// Unique within the group.
+    pub name: DisplayName,
+    /// Free text.
+    pub description: Option<Description>,
+    /// Most registries of a group.
+    pub at_most: usize,
+}
+
+/// What changes of a registry; `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateRegistry {
+    /// Which.
+    pub id: RegistryId,
+    /// Its new name.
+    pub name: Option<DisplayName>,
+    /// Its new description; `Some(None)` clears it.
+    pub description: Option<Option<Description>>,
+    /// Whether pulls need no token.
+    pub anonymous_pull: Option<bool>,
+}
+
 /// A token to create or replace, found by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutToken {
@@ -94,6 +164,29 @@ pub enum Outcome {
         /// `false` where a registry existed already.
         created: bool,
     },
+    /// `CreateRegistry`.
+    RegistryCreated {
+        /// The registry.
+        registry: RegistryId,
+        /// Its group, which may be new too.
+        group: GroupId,
+    },
+    /// `CreateUpstream`.
+    UpstreamCreated {
+        /// The upstream.
+        upstream: UpstreamId,
+        /// Its link to the registry.
+        link: LinkId,
+        /// Its place there.
+        position: u32,
+    },
+    /// `Link` and `MoveLink`.
+    Linked {
+        /// The link.
+        link: LinkId,
+        /// Its place.
+        position: u32,
+    },
     /// `OpenSession`.
     SessionOpened(SessionId),
     /// `Acquire`.
@@ -110,32 +203,6 @@ pub enum Recorded {
     Live(Option<BlobLocation>),
     /// The entry was purged or the upstream changed while the work ran: nothing was recorded.
     Outdated,
-}
-
-/// Why a command was refused. The state is unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The upstream does not exist.
-    #[error("there is no upstream {0}")]
-    NoUpstream(UpstreamId),
-    /// The group does not exist.
-    #[error("there is no group {0}")]
-    NoGroup(GroupId),
-    /// The session has ended.
-    #[error("the session has ended")]
-    NoSession,
-    /// The lease is not held under this token.
-    #[error("the lease is not held under this token")]
-    LeaseLost,
-    /// The upstream's url or credentials changed, or its cache was purged.
-    #[error("the upstream has changed")]
-    EpochChanged,
-    /// A right by HEAD needs content that an upstream of the same origin delivered and that is stored.
-    #[error("no upstream of this origin has delivered this content")]
-    NotDelivered,
-    /// A limit of the configuration.
-    #[error("a registry has at most {0} upstreams")]
-    TooManyUpstreams(usize),
 }
 
 /// A change that gateways must hear of.

@@ -5,7 +5,12 @@
 //! | [`table`] | the table of everything persisted: stable ids, keys, value types |
 //! | [`rows`] | ordered byte rows, as a host provides them, and typed access to them |
 //! | [`command`] | commands and what they answer |
-//! | `configuration` | groups, registries, upstreams, tokens |
+//! | `refusal` | why a command was refused |
+//! | `configuration` | the first configuration |
+//! | `registries` | groups and virtual registries |
+//! | `upstreams` | upstreams |
+//! | `links` | which upstreams a registry asks, in which order |
+//! | `tokens` | tokens |
 //! | `leases` | sessions and leases |
 //! | `entries` | locations, rights, tags, routes, usage |
 //! | [`read`] | queries over the same rows |
@@ -14,9 +19,14 @@ pub mod command;
 mod configuration;
 mod entries;
 mod leases;
+mod links;
 pub mod read;
+mod refusal;
+mod registries;
 pub mod rows;
 pub mod table;
+mod tokens;
+mod upstreams;
 
 use crate::domain::epoch::Revision;
 use command::{Applied, Change, Changed, Command, Outcome, Proposal, Refusal};
@@ -84,9 +94,22 @@ pub fn apply(rows: &mut dyn RowsMut, proposal: &Proposal, index: Revision) -> Re
 fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Outcome, Stop> {
     match command {
         Command::Bootstrap(bootstrap) => configuration::bootstrap(context, bootstrap),
-        Command::UpdateUpstream { id, settings } => configuration::update_upstream(context, *id, settings),
-        Command::PurgeUpstream(id) => configuration::purge_upstream(context, *id),
-        Command::PutToken(token) => configuration::put_token(context, token),
+        Command::CreateRegistry(create) => registries::create(context, create),
+        Command::UpdateRegistry(update) => registries::update(context, update),
+        Command::DeleteRegistry(id) => registries::delete(context, *id),
+        Command::PurgeRegistry(id) => registries::purge(context, *id),
+        Command::CreateUpstream { registry, settings, at_most } => {
+            upstreams::create(context, *registry, settings, *at_most)
+        }
+        Command::UpdateUpstream { id, settings, if_updated_at } => {
+            upstreams::update(context, *id, settings, *if_updated_at)
+        }
+        Command::PurgeUpstream(id) => upstreams::purge(context, *id),
+        Command::DeleteUpstream(id) => upstreams::delete(context, *id),
+        Command::Link { registry, upstream, at_most } => links::create(context, *registry, *upstream, *at_most),
+        Command::MoveLink { id, position } => links::shift(context, *id, *position),
+        Command::Unlink(id) => links::delete(context, *id),
+        Command::PutToken(token) => tokens::put(context, token),
         Command::OpenSession(registration) => leases::open_session(context, registration),
         Command::EndSessions(ids) => leases::end_sessions(context, ids),
         Command::Acquire(request) => leases::acquire(context, request),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::configure::{self, count};
 use super::pb::meta::v1 as pb;
 use super::record::{credential_from, digest, hash_from, kind_from, kind_to, millis, role_from, role_to, sha1_from};
 use super::{DecodeError, Record};
@@ -12,7 +13,7 @@ use crate::domain::image::Reference;
 use crate::domain::lease::{
     AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
 };
-use crate::domain::registry::{GroupId, RegionId, RegistryId, UpstreamId};
+use crate::domain::registry::{GroupId, LinkId, RegionId, RegistryId, UpstreamId};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::{Origin, SourceId, UpstreamSettings};
 use crate::state::command::{Bootstrap, Command, Proposal, PutToken};
@@ -182,9 +183,26 @@ fn command_to(command: &Command) -> pb::proposal::Command {
             registry_name: bootstrap.registry_name.clone(),
             upstreams: bootstrap.upstreams.iter().map(Record::to_message).collect(),
         }),
-        Command::UpdateUpstream { id, settings } => {
-            Pb::UpdateUpstream(pb::UpdateUpstream { id: id.0, settings: Some(settings.to_message()) })
+        Command::CreateRegistry(create) => Pb::CreateRegistry(configure::create_registry_to(create)),
+        Command::UpdateRegistry(update) => Pb::UpdateRegistry(configure::update_registry_to(update)),
+        Command::DeleteRegistry(id) => Pb::DeleteRegistry(pb::DeleteRegistry { id: id.0 }),
+        Command::PurgeRegistry(id) => Pb::PurgeRegistry(pb::PurgeRegistry { id: id.0 }),
+        Command::CreateUpstream { registry, settings, at_most } => Pb::CreateUpstream(pb::CreateUpstream {
+            registry: registry.0,
+            settings: Some(settings.to_message()),
+            at_most: *at_most as u64,
+        }),
+        Command::UpdateUpstream { id, settings, if_updated_at } => Pb::UpdateUpstream(pb::UpdateUpstream {
+            id: id.0,
+            settings: Some(settings.to_message()),
+            if_updated_at: if_updated_at.map(|at| at.0),
+        }),
+        Command::DeleteUpstream(id) => Pb::DeleteUpstream(pb::DeleteUpstream { id: id.0 }),
+        Command::Link { registry, upstream, at_most } => {
+            Pb::CreateLink(pb::CreateLink { registry: registry.0, upstream: upstream.0, at_most: *at_most as u64 })
         }
+        Command::MoveLink { id, position } => Pb::MoveLink(pb::MoveLink { id: id.0, position: *position }),
+        Command::Unlink(id) => Pb::DeleteLink(pb::DeleteLink { id: id.0 }),
         Command::PurgeUpstream(id) => Pb::PurgeUpstream(pb::PurgeUpstream { id: id.0 }),
         Command::PurgeEntry(entry) => Pb::PurgeEntry(pb::PurgeEntry { entry: Some(entry_to(entry)) }),
         Command::PutToken(token) => Pb::PutToken(pb::PutToken {
@@ -240,10 +258,28 @@ fn command_from(command: pb::proposal::Command) -> Result<Command, DecodeError> 
             registry_name: m.registry_name,
             upstreams: m.upstreams.into_iter().map(UpstreamSettings::from_message).collect::<Result<_, _>>()?,
         }),
+        Pb::CreateRegistry(m) => Command::CreateRegistry(configure::create_registry_from(m)?),
+        Pb::UpdateRegistry(m) => Command::UpdateRegistry(configure::update_registry_from(m)?),
+        Pb::DeleteRegistry(m) => Command::DeleteRegistry(RegistryId(m.id)),
+        Pb::PurgeRegistry(m) => Command::PurgeRegistry(RegistryId(m.id)),
+        Pb::CreateUpstream(m) => Command::CreateUpstream {
+            registry: RegistryId(m.registry),
+            settings: UpstreamSettings::from_message(required(m.settings, "CreateUpstream", "settings")?)?,
+            at_most: count(m.at_most),
+        },
         Pb::UpdateUpstream(m) => Command::UpdateUpstream {
             id: UpstreamId(m.id),
             settings: UpstreamSettings::from_message(required(m.settings, "UpdateUpstream", "settings")?)?,
+            if_updated_at: m.if_updated_at.map(Timestamp),
         },
+        Pb::DeleteUpstream(m) => Command::DeleteUpstream(UpstreamId(m.id)),
+        Pb::CreateLink(m) => Command::Link {
+            registry: RegistryId(m.registry),
+            upstream: UpstreamId(m.upstream),
+            at_most: count(m.at_most),
+        },
+        Pb::MoveLink(m) => Command::MoveLink { id: LinkId(m.id), position: m.position },
+        Pb::DeleteLink(m) => Command::Unlink(LinkId(m.id)),
         Pb::PurgeUpstream(m) => Command::PurgeUpstream(UpstreamId(m.id)),
         Pb::PurgeEntry(m) => Command::PurgeEntry(entry_from(m.entry)?),
         Pb::PutToken(m) => Command::PutToken(PutToken {

@@ -3,6 +3,7 @@
 //! The generated code is in [`pb`]; nobody but this folder and the raft log looks at it.
 
 mod command;
+mod configure;
 mod fleet;
 mod outcome;
 mod query;

@@ -1,12 +1,13 @@
 //! What a command brought about: domain ↔ protobuf. Only on the wire, never on disk.
 
 use super::command::{entry_from, entry_to, required};
+use super::configure::count;
 use super::pb::meta::v1 as pb;
 use super::{DecodeError, Record};
 use crate::domain::entry::{BlobLocation, Right};
 use crate::domain::epoch::Revision;
 use crate::domain::lease::{Acquired, FencingToken, Holder, SessionId};
-use crate::domain::registry::{GroupId, UpstreamId};
+use crate::domain::registry::{GroupId, LinkId, RegistryId, UpstreamId};
 use crate::meta::WatchEvent;
 use crate::state::command::{Change, Changed, Outcome, Recorded, Refusal};
 
@@ -20,6 +21,16 @@ fn refusal_to(refusal: Refusal) -> pb::Refusal {
         Refusal::EpochChanged => (Kind::EpochChanged, 0),
         Refusal::NotDelivered => (Kind::NotDelivered, 0),
         Refusal::TooManyUpstreams(limit) => (Kind::TooManyUpstreams, limit as u64),
+        Refusal::NoGroupPath => (Kind::NoGroupPath, 0),
+        Refusal::NoRegistry(id) => (Kind::NoRegistry, id.0),
+        Refusal::NoLink(id) => (Kind::NoLink, id.0),
+        Refusal::OtherGroup(id) => (Kind::OtherGroup, id.0),
+        Refusal::NameTaken => (Kind::NameTaken, 0),
+        Refusal::Twin(id) => (Kind::Twin, id.0),
+        Refusal::AlreadyLinked => (Kind::AlreadyLinked, 0),
+        Refusal::NoPosition => (Kind::NoPosition, 0),
+        Refusal::TooManyRegistries(limit) => (Kind::TooManyRegistries, limit as u64),
+        Refusal::Changed => (Kind::Changed, 0),
     };
     pb::Refusal { kind: kind.into(), subject }
 }
@@ -33,9 +44,17 @@ fn refusal_from(m: pb::Refusal) -> Result<Refusal, DecodeError> {
         Ok(Kind::LeaseLost) => Refusal::LeaseLost,
         Ok(Kind::EpochChanged) => Refusal::EpochChanged,
         Ok(Kind::NotDelivered) => Refusal::NotDelivered,
-        Ok(Kind::TooManyUpstreams) => {
-            Refusal::TooManyUpstreams(usize::try_from(m.subject).map_err(|_| DecodeError::field("Refusal", "subject"))?)
-        }
+        Ok(Kind::TooManyUpstreams) => Refusal::TooManyUpstreams(count(m.subject)),
+        Ok(Kind::NoGroupPath) => Refusal::NoGroupPath,
+        Ok(Kind::NoRegistry) => Refusal::NoRegistry(RegistryId(m.subject)),
+        Ok(Kind::NoLink) => Refusal::NoLink(LinkId(m.subject)),
+        Ok(Kind::OtherGroup) => Refusal::OtherGroup(UpstreamId(m.subject)),
+        Ok(Kind::NameTaken) => Refusal::NameTaken,
+        Ok(Kind::Twin) => Refusal::Twin(UpstreamId(m.subject)),
+        Ok(Kind::AlreadyLinked) => Refusal::AlreadyLinked,
+        Ok(Kind::NoPosition) => Refusal::NoPosition,
+        Ok(Kind::TooManyRegistries) => Refusal::TooManyRegistries(count(m.subject)),
+        Ok(Kind::Changed) => Refusal::Changed,
         Ok(Kind::Unspecified) | Err(_) => return Err(DecodeError::field("Refusal", "kind")),
     })
 }
@@ -82,6 +101,13 @@ impl Record for Result<Outcome, Refusal> {
         let outcome = match self {
             Ok(Outcome::Done) => Pb::Done(pb::Done {}),
             Ok(Outcome::Bootstrapped { created }) => Pb::Bootstrapped(pb::Bootstrapped { created: *created }),
+            Ok(Outcome::RegistryCreated { registry, group }) => {
+                Pb::RegistryCreated(pb::RegistryCreated { registry: registry.0, group: group.0 })
+            }
+            Ok(Outcome::UpstreamCreated { upstream, link, position }) => {
+                Pb::UpstreamCreated(pb::UpstreamCreated { upstream: upstream.0, link: link.0, position: *position })
+            }
+            Ok(Outcome::Linked { link, position }) => Pb::Linked(pb::Linked { link: link.0, position: *position }),
             Ok(Outcome::SessionOpened(session)) => Pb::SessionOpened(session.0),
             Ok(Outcome::Acquired(acquired)) => Pb::Acquired(acquired_to(acquired)),
             Ok(Outcome::Completed(Recorded::Outdated)) => Pb::Recorded(pb::Recorded { outdated: true, location: None }),
@@ -98,6 +124,15 @@ impl Record for Result<Outcome, Refusal> {
         Ok(Ok(match required(m.outcome, "Outcome", "outcome")? {
             Pb::Done(pb::Done {}) => Outcome::Done,
             Pb::Bootstrapped(m) => Outcome::Bootstrapped { created: m.created },
+            Pb::RegistryCreated(m) => {
+                Outcome::RegistryCreated { registry: RegistryId(m.registry), group: GroupId(m.group) }
+            }
+            Pb::UpstreamCreated(m) => Outcome::UpstreamCreated {
+                upstream: UpstreamId(m.upstream),
+                link: LinkId(m.link),
+                position: m.position,
+            },
+            Pb::Linked(m) => Outcome::Linked { link: LinkId(m.link), position: m.position },
             Pb::SessionOpened(session) => Outcome::SessionOpened(SessionId(session)),
             Pb::Acquired(acquired) => Outcome::Acquired(acquired_from(acquired)?),
             Pb::Recorded(m) if m.outdated => Outcome::Completed(Recorded::Outdated),

@@ -20,13 +20,18 @@ use crate::domain::lease::{
 };
 use crate::domain::media::MediaType;
 use crate::domain::principal::{Role, Token, TokenHash};
-use crate::domain::registry::{Group, GroupId, Link, LinkId, RegionId, Registry, RegistryId, TokenId, UpstreamId};
+use crate::domain::registry::{
+    Group, GroupId, GroupRef, Link, LinkId, RegionId, Registry, RegistryId, TokenId, UpstreamId,
+};
 use crate::domain::secret::SealedSecret;
+use crate::domain::text::{Description, DisplayName};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::{CredentialId, Credentials, OnError, OnNotFound, Origin, SourceId};
 use crate::domain::upstream::{Upstream, UpstreamSettings};
 use crate::meta::{Consistency, WatchEvent};
-use crate::state::command::{Bootstrap, Change, Changed, Command, Outcome, Proposal, PutToken, Recorded, Refusal};
+use crate::state::command::{
+    Bootstrap, Change, Changed, Command, CreateRegistry, Outcome, Proposal, PutToken, Recorded, Refusal, UpdateRegistry,
+};
 use crate::state::read::{ContentQuery, ContentView, TagView, UpstreamContent};
 use crate::state::rows::{Counters, Delivery, Lease, Purge, Session};
 
@@ -169,12 +174,62 @@ fn put_token() -> impl Strategy<Value = PutToken> {
     )
 }
 
+fn group_ref() -> impl Strategy<Value = GroupRef> {
+    prop_oneof![
+        (1..=u64::MAX >> 1).prop_map(|id| GroupRef::Id(GroupId(id))),
+        "[a-z]{1,5}(/[a-z0-9_.-]{0,3}[a-z]){0,2}".prop_map(|path| GroupRef::Path(path.parse().expect("a path"))),
+    ]
+}
+
+fn name() -> impl Strategy<Value = DisplayName> {
+    ".{0,9}[a-z]".prop_map(|text| text.parse().expect("a name"))
+}
+
+fn description() -> impl Strategy<Value = Description> {
+    ".{0,9}".prop_map(|text| text.parse().expect("a description"))
+}
+
+/// Registries, upstreams and links.
+fn configuring() -> impl Strategy<Value = Command> {
+    let create = (group_ref(), any::<bool>(), name(), option::of(description()), any::<usize>()).prop_map(
+        |(group, create_group, name, description, at_most)| {
+            Command::CreateRegistry(CreateRegistry { group, create_group, name, description, at_most })
+        },
+    );
+    let description = option::of(option::of(description()));
+    let update = (any::<u64>(), option::of(name()), description, option::of(any::<bool>())).prop_map(
+        |(id, name, description, anonymous_pull)| {
+            Command::UpdateRegistry(UpdateRegistry { id: RegistryId(id), name, description, anonymous_pull })
+        },
+    );
+    let upstream = (any::<u64>(), settings(), any::<usize>()).prop_map(|(registry, settings, at_most)| {
+        Command::CreateUpstream { registry: RegistryId(registry), settings, at_most }
+    });
+    let link = (any::<(u64, u64)>(), any::<usize>()).prop_map(|((registry, upstream), at_most)| Command::Link {
+        registry: RegistryId(registry),
+        upstream: UpstreamId(upstream),
+        at_most,
+    });
+    prop_oneof![
+        create,
+        update,
+        any::<u64>().prop_map(|id| Command::DeleteRegistry(RegistryId(id))),
+        any::<u64>().prop_map(|id| Command::PurgeRegistry(RegistryId(id))),
+        upstream,
+        any::<u64>().prop_map(|id| Command::DeleteUpstream(UpstreamId(id))),
+        link,
+        any::<(u64, u32)>().prop_map(|(id, position)| Command::MoveLink { id: LinkId(id), position }),
+        any::<u64>().prop_map(|id| Command::Unlink(LinkId(id))),
+    ]
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let bootstrap = (".{0,9}", ".{0,9}", vec(settings(), 0..3)).prop_map(|(group_path, registry_name, upstreams)| {
         Command::Bootstrap(Bootstrap { group_path, registry_name, upstreams })
     });
-    let update =
-        (any::<u64>(), settings()).prop_map(|(id, settings)| Command::UpdateUpstream { id: UpstreamId(id), settings });
+    let update = (any::<u64>(), settings(), option::of(time())).prop_map(|(id, settings, if_updated_at)| {
+        Command::UpdateUpstream { id: UpstreamId(id), settings, if_updated_at }
+    });
     let open = (".{0,9}", region(), ".{0,9}", ".{0,9}").prop_map(|(gateway, region, address, version)| {
         Command::OpenSession(Registration { gateway: GatewayId(gateway), region, address, version })
     });
@@ -206,6 +261,8 @@ fn command() -> impl Strategy<Value = Command> {
         downloaded_at,
     });
     prop_oneof![
+        9 => configuring(),
+        12 => prop_oneof![
         bootstrap,
         update,
         any::<u64>().prop_map(|id| Command::PurgeUpstream(UpstreamId(id))),
@@ -218,6 +275,7 @@ fn command() -> impl Strategy<Value = Command> {
         complete,
         earn,
         vec(touch, 0..4).prop_map(Command::RecordUsage),
+        ],
     ]
 }
 
@@ -298,23 +356,41 @@ fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
     });
     let stored = (location(), right()).prop_map(|(location, right)| Acquired::Stored { location, right });
     let granted = any::<u64>().prop_map(|token| Acquired::Granted(FencingToken(token)));
+    let created = any::<(u64, u64, u32)>().prop_map(|(a, b, position)| match position % 3 {
+        0 => Outcome::RegistryCreated { registry: RegistryId(a), group: GroupId(b) },
+        1 => Outcome::UpstreamCreated { upstream: UpstreamId(a), link: LinkId(b), position },
+        _ => Outcome::Linked { link: LinkId(a), position },
+    });
     let done = prop_oneof![
         Just(Outcome::Done),
+        created,
         any::<bool>().prop_map(|created| Outcome::Bootstrapped { created }),
         any::<u64>().prop_map(|id| Outcome::SessionOpened(SessionId(id))),
         prop_oneof![holder, stored, granted].prop_map(Outcome::Acquired),
         option::of(location()).prop_map(|location| Outcome::Completed(Recorded::Live(location))),
         Just(Outcome::Completed(Recorded::Outdated)),
     ];
-    let refused = prop_oneof![
-        any::<u64>().prop_map(|id| Refusal::NoUpstream(UpstreamId(id))),
-        any::<u64>().prop_map(|id| Refusal::NoGroup(GroupId(id))),
-        any::<usize>().prop_map(Refusal::TooManyUpstreams),
-        Just(Refusal::NoSession),
-        Just(Refusal::LeaseLost),
-        Just(Refusal::EpochChanged),
-        Just(Refusal::NotDelivered),
-    ];
+    let refused = (any::<u64>(), any::<usize>()).prop_flat_map(|(id, limit)| {
+        prop::sample::select(vec![
+            Refusal::NoUpstream(UpstreamId(id)),
+            Refusal::NoGroup(GroupId(id)),
+            Refusal::NoGroupPath,
+            Refusal::NoRegistry(RegistryId(id)),
+            Refusal::NoLink(LinkId(id)),
+            Refusal::OtherGroup(UpstreamId(id)),
+            Refusal::NameTaken,
+            Refusal::Twin(UpstreamId(id)),
+            Refusal::AlreadyLinked,
+            Refusal::NoPosition,
+            Refusal::TooManyRegistries(limit),
+            Refusal::TooManyUpstreams(limit),
+            Refusal::Changed,
+            Refusal::NoSession,
+            Refusal::LeaseLost,
+            Refusal::EpochChanged,
+            Refusal::NotDelivered,
+        ])
+    });
     prop_oneof![done.prop_map(Ok), refused.prop_map(Err)]
 }
 

@@ -3,4 +3,6 @@
 
 mod golden;
 mod meta;
+mod registries;
 mod replicas;
+mod world;

@@ -40,7 +40,11 @@ pub(super) async fn a_refused_write_changes_nothing<S: MetaStore + Leases>(store
     store.propose(two_upstreams()).await.expect("bootstrap");
     let before = store.configuration(Consistency::Linearizable).await.expect("the configuration");
     let refused = store
-        .propose(Command::UpdateUpstream { id: UpstreamId(9), settings: settings("x", "https://x.example") })
+        .propose(Command::UpdateUpstream {
+            id: UpstreamId(9),
+            settings: settings("x", "https://x.example"),
+            if_updated_at: None,
+        })
         .await;
     assert_eq!(refused, Err(MetaError::Refused(Refusal::NoUpstream(UpstreamId(9)))));
     let after = store.configuration(Consistency::Linearizable).await.expect("the configuration");

@@ -27,7 +27,11 @@ pub(super) async fn a_change_of_url_voids_everything<S: MetaStore + Leases>(stor
     store.complete(manifest_completion(key, token, &tag(1, "1.0"))).await.expect("recorded");
     let before = request(store, session, &blob(1, "library/x")).await;
     let (running_key, running) = granted(store, session, &tag(1, "2.0")).await;
-    let moved = Command::UpdateUpstream { id: UpstreamId(1), settings: settings("a", "https://elsewhere.example") };
+    let moved = Command::UpdateUpstream {
+        id: UpstreamId(1),
+        settings: settings("a", "https://elsewhere.example"),
+        if_updated_at: None,
+    };
     store.propose(moved).await.expect("updated");
 
     assert!(!has_right(store, &blob(1, "library/x")).await);
@@ -45,7 +49,10 @@ pub(super) async fn a_change_of_validity_voids_nothing<S: MetaStore + Leases>(st
     fill(store, session, &blob(1, "library/x")).await;
     let mut longer = settings("renamed", "https://a.example");
     longer.validity = Duration::from_secs(60);
-    store.propose(Command::UpdateUpstream { id: UpstreamId(1), settings: longer }).await.expect("updated");
+    store
+        .propose(Command::UpdateUpstream { id: UpstreamId(1), settings: longer, if_updated_at: None })
+        .await
+        .expect("updated");
     assert!(has_right(store, &blob(1, "library/x")).await);
     assert_eq!(upstream(store, 1).await.settings.validity, Duration::from_secs(60));
 }

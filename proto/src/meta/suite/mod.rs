@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `world` | nothing: a store with something in it, and what a gateway does to it |
 //! | `configuration` | the first configuration, and what every write keeps |
+//! | `registries` | registries, upstreams and links, as somebody configures them |
 //! | `leases` | one holder a key, tokens that increase, waits that end |
 //! | `content` | what a completion records, and whose right it is |
 //! | `epochs` | what a purge and a change of an upstream void |
@@ -18,6 +19,7 @@ mod content;
 mod epochs;
 mod fleet;
 mod leases;
+mod registries;
 mod watching;
 mod world;
 
@@ -47,6 +49,11 @@ where
             bootstrap_happens_once,
             a_write_is_read_back,
             a_refused_write_changes_nothing;
+        registries:
+            a_registry_is_created_and_changed,
+            places_have_no_gaps,
+            a_deleted_registry_takes_its_upstreams_along,
+            a_change_undoes_nobody_elses;
         leases:
             one_holder_per_key,
             tokens_strictly_increase,
