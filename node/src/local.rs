@@ -14,7 +14,7 @@ use openraft::vote::RaftLeaderId;
 use openraft::{LinearizerOption, ReadPolicy};
 use roadstead_proto::clock::Clock;
 use roadstead_proto::domain::configuration::Configuration;
-use roadstead_proto::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
+use roadstead_proto::domain::entry::{CachedEntry, EntryRef, TagEntry, TagKey, Usage};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::image::{RepositoryName, Tag};
@@ -23,8 +23,9 @@ use roadstead_proto::domain::lease::{
 };
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::meta::{self, Consistency, Leases, MetaError, MetaStore, Watch};
+use roadstead_proto::offload::offload;
 use roadstead_proto::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
-use roadstead_proto::state::read::{self, ContentQuery, ContentView, TagView};
+use roadstead_proto::state::read::{self, ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
 use roadstead_proto::state::rows::RowsError;
 use tokio::time::timeout;
 
@@ -76,6 +77,22 @@ impl LocalMeta {
             Ok((query(view.rows(), revision)?, revision))
         };
         self.read(consistency, query).await
+    }
+
+    /// A page of the list of entries, with the revision of the state it is of. The one read that may look at many rows: it
+    /// is not for the caller's thread.
+    pub(crate) async fn entries_at(
+        &self,
+        query: &EntryQuery,
+        consistency: Consistency,
+    ) -> Result<(EntryPage, Revision), MetaError> {
+        if consistency == Consistency::Linearizable {
+            self.confirm_leadership(ReadPolicy::ReadIndex.into()).await?;
+        }
+        let view = self.state.read().map_err(|error| MetaError::Unavailable(error.to_string()))?;
+        let query = query.clone();
+        let read = offload(move || Ok::<_, RowsError>((read::entries(view.rows(), &query)?, revision(&view)?)));
+        read.await.map_err(|error| MetaError::Unavailable(error.to_string()))?.map_err(unanswered)
     }
 
     /// The revision that this member has applied.
@@ -212,6 +229,14 @@ impl MetaStore for LocalMeta {
 
     async fn usage(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<Usage>, MetaError> {
         self.read(consistency, |view| read::usage(view.rows(), entry)).await
+    }
+
+    async fn entries(&self, query: &EntryQuery, consistency: Consistency) -> Result<EntryPage, MetaError> {
+        self.entries_at(query, consistency).await.map(|(page, _)| page)
+    }
+
+    async fn entry(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<CachedEntry>, MetaError> {
+        self.read(consistency, |view| read::entry(view.rows(), entry)).await
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roadstead_proto::domain::configuration::Configuration;
-use roadstead_proto::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
+use roadstead_proto::domain::entry::{CachedEntry, EntryRef, TagEntry, TagKey, Usage};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::image::{RepositoryName, Tag};
@@ -13,7 +13,7 @@ use roadstead_proto::domain::lease::{AcquireRequest, Acquired, Completion, Fenci
 use roadstead_proto::domain::registry::UpstreamId;
 use roadstead_proto::meta::{Consistency, Leases, MetaError, MetaStore, Watch, WatchEvent};
 use roadstead_proto::state::command::{Command, Outcome, Recorded, Refusal};
-use roadstead_proto::state::read::{ContentQuery, ContentView, TagView};
+use roadstead_proto::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
 use tokio::sync::mpsc;
 
 use crate::history::{Counter, Recorder, What};
@@ -79,6 +79,14 @@ impl<M: MetaStore> MetaStore for Recording<M> {
 
     async fn usage(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<Usage>, MetaError> {
         self.inner.usage(entry, consistency).await
+    }
+
+    async fn entries(&self, query: &EntryQuery, consistency: Consistency) -> Result<EntryPage, MetaError> {
+        self.inner.entries(query, consistency).await
+    }
+
+    async fn entry(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<CachedEntry>, MetaError> {
+        self.inner.entry(entry, consistency).await
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {

@@ -11,11 +11,11 @@ use roadstead_proto::rpc::Guard;
 use roadstead_proto::rpc::revision::{behind, put_revision, revision_of};
 use roadstead_proto::rpc::status::to_status;
 use roadstead_proto::state::command::Proposal;
-use roadstead_proto::state::read;
+use roadstead_proto::state::read::{self, EntryQuery};
 use roadstead_proto::state::rows::RowsError;
 use roadstead_proto::wire::pb::meta::v1 as pb;
 use roadstead_proto::wire::pb::meta::v1::meta_server::{Meta, MetaServer};
-use roadstead_proto::wire::{Asked, DecodeError, Record};
+use roadstead_proto::wire::{Asked, AskedEntry, DecodeError, Record};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -42,6 +42,20 @@ pub(super) fn malformed(error: DecodeError) -> Status {
 }
 
 impl MetaService {
+    /// What is asked for, once this member may answer it.
+    async fn asked<Q>(&self, request: Request<<Asked<Q> as Record>::Message>) -> Result<Asked<Q>, Status>
+    where
+        Asked<Q>: Record,
+    {
+        self.guard.admit(&request, &USERS)?;
+        let seen = revision_of(request.metadata());
+        let asked = Asked::<Q>::from_message(request.into_inner()).map_err(malformed)?;
+        if asked.consistency == Consistency::Local && !self.meta.catches_up(seen, limits::READ_CATCH_UP).await {
+            return Err(behind(self.meta.applied(), seen));
+        }
+        Ok(asked)
+    }
+
     /// One read, whatever it is of. The answer says which revision it shows.
     async fn read<Q, A>(
         &self,
@@ -52,12 +66,7 @@ impl MetaService {
         Asked<Q>: Record,
         A: Record,
     {
-        self.guard.admit(&request, &USERS)?;
-        let seen = revision_of(request.metadata());
-        let asked = Asked::<Q>::from_message(request.into_inner()).map_err(malformed)?;
-        if asked.consistency == Consistency::Local && !self.meta.catches_up(seen, limits::READ_CATCH_UP).await {
-            return Err(behind(self.meta.applied(), seen));
-        }
+        let asked = self.asked::<Q>(request).await?;
         let answer =
             self.meta.read_at(asked.consistency, |rows, revision| query(rows, &asked.question, revision)).await;
         let (answer, revision) = answer.map_err(|error| to_status(&error))?;
@@ -98,6 +107,17 @@ impl Meta for MetaService {
 
     async fn get_usage(&self, request: Request<pb::GetUsageRequest>) -> Result<Response<pb::UsageView>, Status> {
         self.read(request, |rows, entry, _| read::usage(rows, entry)).await
+    }
+
+    async fn get_entries(&self, request: Request<pb::GetEntriesRequest>) -> Result<Response<pb::EntryPage>, Status> {
+        let Asked::<EntryQuery> { question, consistency } = self.asked(request).await?;
+        let answer = self.meta.entries_at(&question, consistency).await;
+        let (page, revision) = answer.map_err(|error| to_status(&error))?;
+        Ok(at(revision, page.to_message()))
+    }
+
+    async fn get_entry(&self, request: Request<pb::GetEntryRequest>) -> Result<Response<pb::EntryView>, Status> {
+        self.read(request, |rows, AskedEntry(entry), _| read::entry(rows, entry)).await
     }
 
     async fn propose(&self, request: Request<pb::Proposal>) -> Result<Response<pb::Outcome>, Status> {

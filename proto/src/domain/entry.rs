@@ -22,6 +22,51 @@ pub struct EntryRef {
     pub reference: Reference,
 }
 
+impl EntryRef {
+    /// Its path below the upstream's address, as the management contract shows it.
+    pub fn relative_path(&self, kind: ContentKind) -> String {
+        let kind = match kind {
+            ContentKind::Manifest => "manifests",
+            ContentKind::Blob => "blobs",
+        };
+        format!("{}/{kind}/{}", self.repository, self.reference)
+    }
+}
+
+/// An entry, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedEntry {
+    /// Which.
+    pub entry: EntryRef,
+    /// Manifest or blob.
+    pub kind: ContentKind,
+    /// What it is, or what the tag names.
+    pub digest: Digest,
+    /// When the upstream last confirmed it.
+    pub checked_at: Timestamp,
+    /// When it was first cached.
+    pub created_at: Timestamp,
+    /// When the tag last moved to another digest.
+    pub updated_at: Timestamp,
+    /// The upstream's own `ETag`, where it is a tag.
+    pub upstream_etag: Option<String>,
+    /// The content; none where the manifest that a tag names was purged.
+    pub content: Option<Content>,
+    /// How often and when it was downloaded; nothing where it was not yet.
+    pub usage: Usage,
+}
+
+/// What is known of the content of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its media type, as the upstream sent it.
+    pub media_type: MediaType,
+    /// Its SHA-1, where somebody computed it.
+    pub sha1: Option<[u8; 20]>,
+}
+
 /// The name of a stored object: the digest of its bytes and the token of the grant that wrote it.
 /// A late DELETE of one writer's object can so never destroy another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

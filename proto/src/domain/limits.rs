@@ -25,6 +25,15 @@ pub const UPSTREAMS_PER_REGISTRY: usize = 20;
 /// Most registries of one group by default (management contract).
 pub const REGISTRIES_PER_GROUP: usize = 1000;
 
+/// Most entries of a page of a list (management contract).
+pub const ENTRIES_PER_PAGE_MAX: usize = 100;
+/// Rows of the index that one question for entries looks at: a search that finds nothing in a hundred thousand has taken long
+/// enough, and no page of a list lies further down for anybody who turns pages. GitLab ends at 50,000.
+pub const ENTRIES_SCAN_MAX: usize = 100_000;
+/// Entries that one command brings into the index: some milliseconds of every member's time. Ten million take ten thousand
+/// commands, one after the other, between everybody else's.
+pub const INDEX_STEP: usize = 1000;
+
 /// Largest manifest, cached or passed on. The spec asks registries to take at least 4 MiB; larger ones are refused by
 /// every common registry, so that a hostile upstream cannot make us hold more.
 pub const MANIFEST_MAX_BYTES: u64 = 4 * 1024 * 1024;

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::{Consistency, Hub, Leases, MetaError, MetaStore, Watch};
 use crate::clock::Clock;
 use crate::domain::configuration::Configuration;
-use crate::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
+use crate::domain::entry::{CachedEntry, EntryRef, TagEntry, TagKey, Usage};
 use crate::domain::epoch::Revision;
 use crate::domain::fleet::{Fleet, Gathered, Registration, Report};
 use crate::domain::image::{RepositoryName, Tag};
@@ -19,7 +19,7 @@ use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, L
 use crate::domain::registry::UpstreamId;
 use crate::domain::time::Timestamp;
 use crate::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
-use crate::state::read::{self, ContentQuery, ContentView, TagView};
+use crate::state::read::{self, ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
 use crate::state::rows::{Row, Rows, RowsError, RowsMut, Session};
 use crate::state::table::Table;
 
@@ -133,6 +133,14 @@ impl MetaStore for InMemoryMeta {
 
     async fn usage(&self, entry: &EntryRef, _: Consistency) -> Result<Option<Usage>, MetaError> {
         self.with(|(rows, _)| read::usage(rows, entry))
+    }
+
+    async fn entries(&self, query: &EntryQuery, _: Consistency) -> Result<EntryPage, MetaError> {
+        self.with(|(rows, _)| read::entries(rows, query))
+    }
+
+    async fn entry(&self, entry: &EntryRef, _: Consistency) -> Result<Option<CachedEntry>, MetaError> {
+        self.with(|(rows, _)| read::entry(rows, entry))
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::configuration::Configuration;
-use crate::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
+use crate::domain::entry::{CachedEntry, EntryRef, TagEntry, TagKey, Usage};
 use crate::domain::epoch::Revision;
 use crate::domain::fleet::{Fleet, Registration, Report};
 use crate::domain::image::{RepositoryName, Tag};
@@ -27,7 +27,7 @@ use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, L
 use crate::domain::registry::UpstreamId;
 use crate::error::ErrorCode;
 use crate::state::command::{Command, Outcome, Recorded, Refusal};
-use crate::state::read::{ContentQuery, ContentView, TagView};
+use crate::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
 pub use watch::{Hub, Watch, WatchEvent};
 
 /// How up to date a read must be.
@@ -99,6 +99,12 @@ pub trait MetaStore: Send + Sync + 'static {
     /// How often an entry was downloaded.
     async fn usage(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<Usage>, MetaError>;
 
+    /// A page of what is cached of an upstream, newest first.
+    async fn entries(&self, query: &EntryQuery, consistency: Consistency) -> Result<EntryPage, MetaError>;
+
+    /// One entry as it is listed; none where it is void or was never there.
+    async fn entry(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<CachedEntry>, MetaError>;
+
     /// Applies a command; returns once it is durable and applied.
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError>;
 
@@ -135,6 +141,21 @@ pub trait Leases: Send + Sync + 'static {
 
 fn unexpected(outcome: &Outcome) -> MetaError {
     MetaError::Damaged(format!("unexpected outcome {outcome:?}"))
+}
+
+/// Brings everything into the index of entries that was recorded before there was one, a step at a time. Whoever does it
+/// twice, or beside somebody else, does no harm.
+///
+/// # Errors
+/// Where a step was not taken; the next call goes on from there.
+pub async fn index_entries(store: &(impl MetaStore + ?Sized)) -> Result<(), MetaError> {
+    loop {
+        match store.propose(Command::IndexEntries).await? {
+            Outcome::EntriesIndexed { complete: true } => return Ok(()),
+            Outcome::EntriesIndexed { complete: false } => {}
+            other => return Err(unexpected(&other)),
+        }
+    }
 }
 
 /// Lease calls as the commands they are, for implementations that only differ in how a command is proposed.

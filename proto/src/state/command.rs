@@ -96,6 +96,8 @@ pub enum Command {
     Complete(Completion),
     /// Records a right earned by HEAD.
     EarnRight(EarnedByHead),
+    /// Brings the next entries into the index that were recorded before there was one; the first begins it.
+    IndexEntries,
     /// Adds to the access counts.
     RecordUsage(Vec<Touch>),
 }
@@ -186,6 +188,11 @@ pub enum Outcome {
         link: LinkId,
         /// Its place.
         position: u32,
+    },
+    /// `IndexEntries`.
+    EntriesIndexed {
+        /// Whether every entry is in the index by now.
+        complete: bool,
     },
     /// `OpenSession`.
     SessionOpened(SessionId),

@@ -1,12 +1,13 @@
 //! What the cache knows: locations, rights, tags, routes, descriptors, usage.
 
 use super::command::{Changed, Outcome, Recorded, Refusal};
+use super::index::{self, Place};
 use super::leases::{outdated, surrender};
 use super::rows::{Delivery, Purge, load, store};
 use super::table::{self, Table, id_key};
 use super::{Context, Stop, read};
 use crate::domain::digest::Digest;
-use crate::domain::entry::{BlobLocation, EntryRef, Right, Route, TagEntry, TagKey, Touch, Usage};
+use crate::domain::entry::{BlobLocation, ContentKind, EntryRef, Right, Route, TagEntry, TagKey, Touch, Usage};
 use crate::domain::epoch::{Epoch, Revision};
 use crate::domain::image::{Reference, Tag};
 use crate::domain::lease::{Completion, Delivered, EarnedByHead, TagVerdict};
@@ -78,7 +79,9 @@ fn record_delivery(
     let now = context.counters.now;
     let digest = delivered.object.digest;
     let location = record_location(context, delivered)?;
-    let earlier = read::right(context.rows, upstream, &entry.repository, &digest)?;
+    let key = table::content_key(upstream.id, &entry.repository, &digest);
+    let before: Option<Right> = load(context.rows, Table::Rights, &key)?;
+    let earlier = before.as_ref().filter(|right| right.upstream_epoch == upstream.epoch);
     let right = Right {
         size: delivered.size,
         media_type: delivered.media_type.clone(),
@@ -87,7 +90,8 @@ fn record_delivery(
         created_at: earlier.map_or(now, |right| right.created_at),
         upstream_epoch: upstream.epoch,
     };
-    store(context.rows, Table::Rights, &table::content_key(upstream.id, &entry.repository, &digest), &right)?;
+    store(context.rows, Table::Rights, &key, &right)?;
+    index::recorded(context, entry, right.kind, before.as_ref().map(Place::from), Place::from(&right))?;
     let delivery = table::delivery_key(&upstream.settings.url.origin(), &digest);
     store(context.rows, Table::Deliveries, &delivery, &Delivery { at: now })?;
     for child in &delivered.children {
@@ -106,7 +110,9 @@ fn record_tag(
 ) -> Result<(), Stop> {
     let now = context.counters.now;
     let key = table::tag_key(upstream.id, &entry.repository, tag);
-    let earlier = load::<TagEntry>(context.rows, Table::Tags, &key)?.filter(|tag| tag.upstream_epoch == upstream.epoch);
+    let before: Option<TagEntry> = load(context.rows, Table::Tags, &key)?;
+    let place = before.as_ref().map(Place::from);
+    let earlier = before.filter(|tag| tag.upstream_epoch == upstream.epoch);
     match verdict {
         TagVerdict::Gone => {
             if let Some(mut gone) = earlier {
@@ -132,6 +138,7 @@ fn record_tag(
                 upstream_epoch: upstream.epoch,
             };
             store(context.rows, Table::Tags, &key, &tag_entry)?;
+            index::recorded(context, entry, ContentKind::Manifest, place, Place::from(&tag_entry))?;
             if let Some(registry) = *registry {
                 let route_key = TagKey { registry, repository: entry.repository.clone(), tag: tag.clone() };
                 let route = Route { upstream: upstream.id, not_here: not_here.clone(), routing: *routing };
@@ -161,18 +168,30 @@ pub(super) fn earn_right(context: &mut Context<'_>, earned: &EarnedByHead) -> Re
         created_at: context.counters.now,
         upstream_epoch: upstream.epoch,
     };
-    store(context.rows, Table::Rights, &table::content_key(*id, repository, digest), &right)?;
+    let key = table::content_key(*id, repository, digest);
+    let before: Option<Right> = load(context.rows, Table::Rights, &key)?;
+    store(context.rows, Table::Rights, &key, &right)?;
+    index::recorded(context, &earned.entry, right.kind, before.as_ref().map(Place::from), Place::from(&right))?;
     Ok(Outcome::Done)
 }
 
 pub(super) fn purge(context: &mut Context<'_>, entry: &EntryRef) -> Result<Outcome, Stop> {
-    match &entry.reference {
+    let place = match &entry.reference {
         Reference::Tag(tag) => {
-            context.rows.delete(Table::Tags, &table::tag_key(entry.upstream, &entry.repository, tag))?;
+            let key = table::tag_key(entry.upstream, &entry.repository, tag);
+            let before: Option<TagEntry> = load(context.rows, Table::Tags, &key)?;
+            context.rows.delete(Table::Tags, &key)?;
+            before.as_ref().map(Place::from)
         }
         Reference::Digest(digest) => {
-            context.rows.delete(Table::Rights, &table::content_key(entry.upstream, &entry.repository, digest))?;
+            let key = table::content_key(entry.upstream, &entry.repository, digest);
+            let before: Option<Right> = load(context.rows, Table::Rights, &key)?;
+            context.rows.delete(Table::Rights, &key)?;
+            before.as_ref().map(Place::from)
         }
+    };
+    if let Some(place) = place {
+        index::forgotten(context, entry, place)?;
     }
     let key = table::entry_key(entry);
     context.rows.delete(Table::Usage, &key)?;

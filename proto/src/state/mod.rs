@@ -12,12 +12,16 @@
 //! | `links` | which upstreams a registry asks, in which order |
 //! | `tokens` | tokens |
 //! | `leases` | sessions and leases |
+//! | `index` | the index of entries, and how it comes about |
+//! | [`entry_id`] | the opaque ids of entries |
 //! | `entries` | locations, rights, tags, routes, usage |
 //! | [`read`] | queries over the same rows |
 
 pub mod command;
 mod configuration;
 mod entries;
+pub mod entry_id;
+mod index;
 mod leases;
 mod links;
 pub mod read;
@@ -117,6 +121,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Outcome, Sto
         Command::Complete(completion) => entries::complete(context, completion),
         Command::EarnRight(earned) => entries::earn_right(context, earned),
         Command::PurgeEntry(entry) => entries::purge(context, entry),
+        Command::IndexEntries => index::step(context),
         Command::RecordUsage(touches) => entries::record_usage(context, touches),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::table::Table;
+use crate::domain::entry::ContentKind;
 use crate::domain::epoch::{Epoch, Revision};
 use crate::domain::fleet::{FleetMember, Registration, Report};
 use crate::domain::lease::{FencingToken, GatewayId, SessionId};
@@ -96,6 +97,39 @@ pub struct Purge {
     pub epoch: Epoch,
     /// When, so that a collector can tell when no fill is that old any more.
     pub at: Timestamp,
+}
+
+/// A row of [`Table::Indexed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Indexed {
+    /// Manifest or blob, which the key of a digest does not say.
+    pub kind: ContentKind,
+}
+
+/// A row of [`Table::EntryCounts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryCount {
+    /// The epoch of the upstream whose entries these are; under any other there are none.
+    pub epoch: Epoch,
+    /// How many.
+    pub entries: u64,
+}
+
+/// The one row of [`Table::Indexing`]: how far the index has come that holds what was recorded before it began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Indexing {
+    /// Tags up to and including this key are in.
+    Tags {
+        /// The key.
+        after: Option<Vec<u8>>,
+    },
+    /// All tags, and rights up to and including this key.
+    Rights {
+        /// The key.
+        after: Option<Vec<u8>>,
+    },
+    /// Everything.
+    Complete,
 }
 
 /// A row of [`Table::Deliveries`].

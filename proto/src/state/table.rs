@@ -16,18 +16,25 @@
 //! | 15 | usage | upstream, repository, reference | `Usage` | access counts |
 //! | 16 | purges | upstream, repository, reference | `Purge` | purge of an entry |
 //! | 17 | deliveries | origin, digest | `Delivery` | completion |
+//! | 18 | indexed | upstream, epoch, how long before the end of time it was created, repository, reference | `Indexed` | what records or purges an entry |
+//! | 19 | entry counts | upstream | `EntryCount` | the same |
 //! | 20 | sessions | id | `Session` | sessions |
 //! | 21 | leases | lease key | `Lease` | leases |
+//! | 25 | indexing | empty | `Indexing` | steps of the index |
 //!
 //! Key parts: ids are 8 bytes, big-endian; texts end with a zero byte (none of them can contain one); a
 //! digest is one byte for the algorithm (1 SHA-256, 2 SHA-512) and the raw hash; a reference is `t` and a text or `d` and a digest.
 //! So the rows of one upstream, and of one repository in it, lie side by side.
 
+use std::str::FromStr;
+
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::entry::{EntryRef, TagKey};
+use crate::domain::epoch::Epoch;
 use crate::domain::image::{Reference, RepositoryName, Tag};
 use crate::domain::lease::{LeaseKey, SessionId};
 use crate::domain::registry::{RegionId, UpstreamId};
+use crate::domain::time::Timestamp;
 use crate::domain::upstream::Origin;
 
 /// A keyspace. The number is on disk: never reuse one.
@@ -49,13 +56,16 @@ pub enum Table {
     Usage = 15,
     Purges = 16,
     Deliveries = 17,
+    Indexed = 18,
+    EntryCounts = 19,
     Sessions = 20,
     Leases = 21,
+    Indexing = 25,
 }
 
 impl Table {
     /// Every table, by id.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Counters,
         Self::Groups,
         Self::Registries,
@@ -70,8 +80,11 @@ impl Table {
         Self::Usage,
         Self::Purges,
         Self::Deliveries,
+        Self::Indexed,
+        Self::EntryCounts,
         Self::Sessions,
         Self::Leases,
+        Self::Indexing,
     ];
 
     /// The stable number.
@@ -101,14 +114,20 @@ impl Table {
             Self::Usage => "usage",
             Self::Purges => "purges",
             Self::Deliveries => "deliveries",
+            Self::Indexed => "indexed",
+            Self::EntryCounts => "entry counts",
             Self::Sessions => "sessions",
             Self::Leases => "leases",
+            Self::Indexing => "indexing",
         }
     }
 }
 
 /// The key of the one row of [`Table::Counters`].
 pub const COUNTERS_KEY: &[u8] = &[];
+
+/// The key of the one row of [`Table::Indexing`].
+pub const INDEXING_KEY: &[u8] = &[];
 
 /// The key of a row that is found by its number.
 pub fn id_key(id: u64) -> [u8; 8] {
@@ -188,6 +207,98 @@ pub fn route_key(key: &TagKey) -> Vec<u8> {
 /// [`Table::Usage`] and [`Table::Purges`].
 pub fn entry_key(entry: &EntryRef) -> Vec<u8> {
     Key::default().id(entry.upstream.0).text(entry.repository.as_str()).reference(&entry.reference).0
+}
+
+/// What the keys of all [`Table::Indexed`] of an upstream in one epoch begin with.
+pub fn indexed_prefix(upstream: UpstreamId, epoch: Epoch) -> Vec<u8> {
+    Key::default().id(upstream.0).id(epoch.0).0
+}
+
+/// [`Table::Indexed`]: what was created last comes first.
+pub fn indexed_key(epoch: Epoch, created_at: Timestamp, entry: &EntryRef) -> Vec<u8> {
+    let EntryRef { upstream, repository, reference } = entry;
+    Key::default()
+        .id(upstream.0)
+        .id(epoch.0)
+        .id(u64::MAX - created_at.0)
+        .text(repository.as_str())
+        .reference(reference)
+        .0
+}
+
+/// Takes a key apart, part by part. `None` where it is no such key.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (part, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(part)
+    }
+
+    fn id(&mut self) -> Option<u64> {
+        self.take(8)?.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    fn text<T: FromStr>(&mut self) -> Option<T> {
+        let text = self.take(self.0.iter().position(|byte| *byte == 0)?)?;
+        self.take(1)?;
+        std::str::from_utf8(text).ok()?.parse().ok()
+    }
+
+    fn digest(&mut self) -> Option<Digest> {
+        let algorithm = match self.take(1)? {
+            [1] => Algorithm::Sha256,
+            [2] => Algorithm::Sha512,
+            _ => return None,
+        };
+        Digest::from_hash(algorithm, self.take(algorithm.hash_len())?)
+    }
+
+    fn reference(&mut self) -> Option<Reference> {
+        match self.take(1)? {
+            b"t" => self.text().map(Reference::Tag),
+            b"d" => self.digest().map(Reference::Digest),
+            _ => None,
+        }
+    }
+
+    fn end<T>(self, value: T) -> Option<T> {
+        self.0.is_empty().then_some(value)
+    }
+}
+
+/// The entry of an [`indexed_key`].
+pub fn entry_of_indexed_key(key: &[u8]) -> Option<EntryRef> {
+    let mut parts = Parts(key);
+    let upstream = UpstreamId(parts.id()?);
+    parts.take(16)?;
+    let entry = EntryRef { upstream, repository: parts.text()?, reference: parts.reference()? };
+    parts.end(entry)
+}
+
+/// The entry of an [`entry_key`].
+pub fn entry_of_key(key: &[u8]) -> Option<EntryRef> {
+    let mut parts = Parts(key);
+    let upstream = UpstreamId(parts.id()?);
+    let entry = EntryRef { upstream, repository: parts.text()?, reference: parts.reference()? };
+    parts.end(entry)
+}
+
+/// The entry of a [`tag_key`].
+pub fn entry_of_tag_key(key: &[u8]) -> Option<EntryRef> {
+    let mut parts = Parts(key);
+    let upstream = UpstreamId(parts.id()?);
+    let entry = EntryRef { upstream, repository: parts.text()?, reference: Reference::Tag(parts.text()?) };
+    parts.end(entry)
+}
+
+/// The entry of a [`content_key`].
+pub fn entry_of_content_key(key: &[u8]) -> Option<EntryRef> {
+    let mut parts = Parts(key);
+    let upstream = UpstreamId(parts.id()?);
+    let entry = EntryRef { upstream, repository: parts.text()?, reference: Reference::Digest(parts.digest()?) };
+    parts.end(entry)
 }
 
 /// [`Table::Deliveries`].

@@ -237,6 +237,7 @@ fn command_to(command: &Command) -> pb::proposal::Command {
             media_type: earned.media_type.as_str().to_owned(),
             kind: kind_to(earned.kind),
         }),
+        Command::IndexEntries => Pb::IndexEntries(pb::IndexEntries {}),
         Command::RecordUsage(touches) => Pb::RecordUsage(pb::RecordUsage {
             touches: touches
                 .iter()
@@ -307,6 +308,7 @@ fn command_from(command: pb::proposal::Command) -> Result<Command, DecodeError> 
         Pb::Release(m) => Command::Release { key: key_from(m.key)?, token: FencingToken(m.token) },
         Pb::Complete(m) => Command::Complete(completion_from(m)?),
         Pb::EarnRight(m) => Command::EarnRight(earned_from(m)?),
+        Pb::IndexEntries(pb::IndexEntries {}) => Command::IndexEntries,
         Pb::RecordUsage(m) => Command::RecordUsage(m.touches.into_iter().map(touch_from).collect::<Result<_, _>>()?),
     })
 }

@@ -4,11 +4,13 @@
 
 mod command;
 mod configure;
+mod entries;
 mod fleet;
 mod outcome;
 mod query;
 mod record;
 
+pub use entries::AskedEntry;
 pub use fleet::KeepAlive;
 pub use query::{Asked, AwaitRelease};
 

@@ -108,6 +108,7 @@ impl Record for Result<Outcome, Refusal> {
                 Pb::UpstreamCreated(pb::UpstreamCreated { upstream: upstream.0, link: link.0, position: *position })
             }
             Ok(Outcome::Linked { link, position }) => Pb::Linked(pb::Linked { link: link.0, position: *position }),
+            Ok(Outcome::EntriesIndexed { complete }) => Pb::EntriesIndexed(pb::EntriesIndexed { complete: *complete }),
             Ok(Outcome::SessionOpened(session)) => Pb::SessionOpened(session.0),
             Ok(Outcome::Acquired(acquired)) => Pb::Acquired(acquired_to(acquired)),
             Ok(Outcome::Completed(Recorded::Outdated)) => Pb::Recorded(pb::Recorded { outdated: true, location: None }),
@@ -133,6 +134,7 @@ impl Record for Result<Outcome, Refusal> {
                 position: m.position,
             },
             Pb::Linked(m) => Outcome::Linked { link: LinkId(m.link), position: m.position },
+            Pb::EntriesIndexed(m) => Outcome::EntriesIndexed { complete: m.complete },
             Pb::SessionOpened(session) => Outcome::SessionOpened(SessionId(session)),
             Pb::Acquired(acquired) => Outcome::Acquired(acquired_from(acquired)?),
             Pb::Recorded(m) if m.outdated => Outcome::Completed(Recorded::Outdated),

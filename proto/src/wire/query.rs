@@ -42,7 +42,7 @@ pub struct Asked<Q> {
     pub consistency: Consistency,
 }
 
-fn consistency_to(consistency: Consistency) -> i32 {
+pub(super) fn consistency_to(consistency: Consistency) -> i32 {
     match consistency {
         Consistency::Linearizable => pb::Consistency::Linearizable.into(),
         Consistency::Local => pb::Consistency::Local.into(),
@@ -50,7 +50,7 @@ fn consistency_to(consistency: Consistency) -> i32 {
 }
 
 /// What is not understood asks for the most.
-fn consistency_from(consistency: i32) -> Consistency {
+pub(super) fn consistency_from(consistency: i32) -> Consistency {
     match pb::Consistency::try_from(consistency) {
         Ok(pb::Consistency::Local) => Consistency::Local,
         _ => Consistency::Linearizable,

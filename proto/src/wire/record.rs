@@ -13,7 +13,7 @@ use crate::domain::registry::{Group, GroupId, Link, LinkId, RegionId, Registry, 
 use crate::domain::secret::SealedSecret;
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::{CredentialId, Credentials, OnError, OnNotFound, Upstream, UpstreamSettings};
-use crate::state::rows::{Counters, Delivery, Lease, Purge, Session};
+use crate::state::rows::{Counters, Delivery, EntryCount, Indexed, Indexing, Lease, Purge, Session};
 
 pub(super) fn digest(bytes: &[u8], message: &'static str) -> Result<Digest, DecodeError> {
     let algorithm = if bytes.len() == Algorithm::Sha512.hash_len() { Algorithm::Sha512 } else { Algorithm::Sha256 };
@@ -434,6 +434,54 @@ impl Record for Purge {
 
     fn from_message(m: pb::Purge) -> Result<Self, DecodeError> {
         Ok(Self { epoch: Epoch(m.epoch), at: Timestamp(m.at) })
+    }
+}
+
+impl Record for Indexed {
+    type Message = pb::Indexed;
+
+    fn to_message(&self) -> pb::Indexed {
+        pb::Indexed { kind: kind_to(self.kind) }
+    }
+
+    fn from_message(m: pb::Indexed) -> Result<Self, DecodeError> {
+        Ok(Self { kind: kind_from(m.kind, "Indexed")? })
+    }
+}
+
+impl Record for EntryCount {
+    type Message = pb::EntryCount;
+
+    fn to_message(&self) -> pb::EntryCount {
+        pb::EntryCount { epoch: self.epoch.0, entries: self.entries }
+    }
+
+    fn from_message(m: pb::EntryCount) -> Result<Self, DecodeError> {
+        Ok(Self { epoch: Epoch(m.epoch), entries: m.entries })
+    }
+}
+
+impl Record for Indexing {
+    type Message = pb::Indexing;
+
+    fn to_message(&self) -> pb::Indexing {
+        use pb::indexing::Step;
+        let (step, after) = match self {
+            Self::Tags { after } => (Step::Tags, after.clone()),
+            Self::Rights { after } => (Step::Rights, after.clone()),
+            Self::Complete => (Step::Complete, None),
+        };
+        pb::Indexing { step: step.into(), after }
+    }
+
+    fn from_message(m: pb::Indexing) -> Result<Self, DecodeError> {
+        use pb::indexing::Step;
+        Ok(match Step::try_from(m.step) {
+            Ok(Step::Tags) => Self::Tags { after: m.after },
+            Ok(Step::Rights) => Self::Rights { after: m.after },
+            Ok(Step::Complete) => Self::Complete,
+            Err(_) => return Err(DecodeError::field("Indexing", "step")),
+        })
     }
 }
 

@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::configuration::Configuration;
 use crate::domain::digest::{Algorithm, Digest};
-use crate::domain::entry::{BlobLocation, ContentKind, Descriptor, EntryRef, ObjectKey, Right, Route, TagEntry};
+use crate::domain::entry::{
+    BlobLocation, CachedEntry, Content, ContentKind, Descriptor, EntryRef, ObjectKey, Right, Route, TagEntry,
+};
 use crate::domain::entry::{TagKey, Touch, Usage};
 use crate::domain::epoch::{Epoch, Revision};
 use crate::domain::fleet::{Fleet, FleetMember, RateReading, Registration, Report, SourceStanding, Wait};
@@ -32,8 +34,8 @@ use crate::meta::{Consistency, WatchEvent};
 use crate::state::command::{
     Bootstrap, Change, Changed, Command, CreateRegistry, Outcome, Proposal, PutToken, Recorded, Refusal, UpdateRegistry,
 };
-use crate::state::read::{ContentQuery, ContentView, TagView, UpstreamContent};
-use crate::state::rows::{Counters, Delivery, Lease, Purge, Session};
+use crate::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView, UpstreamContent};
+use crate::state::rows::{Counters, Delivery, EntryCount, Indexed, Indexing, Lease, Purge, Session};
 
 fn digest() -> impl Strategy<Value = Digest> {
     (any::<bool>(), any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(long, a, b)| match long {
@@ -275,6 +277,7 @@ fn command() -> impl Strategy<Value = Command> {
         complete,
         earn,
         vec(touch, 0..4).prop_map(Command::RecordUsage),
+        Just(Command::IndexEntries),
         ],
     ]
 }
@@ -312,6 +315,13 @@ fn all_survive(bytes: &[u8]) {
     survives::<Usage>(bytes);
     survives::<Purge>(bytes);
     survives::<Delivery>(bytes);
+    survives::<Indexed>(bytes);
+    survives::<EntryCount>(bytes);
+    survives::<Indexing>(bytes);
+    survives::<Asked<EntryQuery>>(bytes);
+    survives::<Asked<AskedEntry>>(bytes);
+    survives::<EntryPage>(bytes);
+    survives::<Option<CachedEntry>>(bytes);
     survives::<Session>(bytes);
     survives::<Lease>(bytes);
     survives::<Proposal>(bytes);
@@ -350,6 +360,21 @@ fn right() -> impl Strategy<Value = Right> {
     )
 }
 
+fn cached() -> impl Strategy<Value = CachedEntry> {
+    let content = (any::<u64>(), media(), option::of(any::<[u8; 20]>())).prop_map(|(size, media_type, sha1)| Content {
+        size,
+        media_type,
+        sha1,
+    });
+    let times = (time(), time(), time(), time());
+    (entry(), kind(), digest(), times, (option::of(".{0,9}"), option::of(content), any::<u64>())).prop_map(
+        |(entry, kind, digest, (checked_at, created_at, updated_at, downloaded_at), (upstream_etag, content, n))| {
+            let usage = Usage { downloads: n, downloaded_at };
+            CachedEntry { entry, kind, digest, checked_at, created_at, updated_at, upstream_etag, content, usage }
+        },
+    )
+}
+
 fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
     let holder = (any::<(u64, u64)>(), ".{0,9}").prop_map(|((session, token), address)| {
         Acquired::Held(Holder { session: SessionId(session), token: FencingToken(token), address })
@@ -364,6 +389,7 @@ fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
     let done = prop_oneof![
         Just(Outcome::Done),
         created,
+        any::<bool>().prop_map(|complete| Outcome::EntriesIndexed { complete }),
         any::<bool>().prop_map(|created| Outcome::Bootstrapped { created }),
         any::<u64>().prop_map(|id| Outcome::SessionOpened(SessionId(id))),
         prop_oneof![holder, stored, granted].prop_map(Outcome::Acquired),
@@ -512,6 +538,27 @@ proptest! {
             heard_ago: Duration::from_millis(a),
         };
         read_back(&Fleet { gateways: vec![member], standings });
+    }
+
+    #[test]
+    fn the_list_is_read_back_as_it_was(
+        entries in vec(cached(), 0..4),
+        (search, total) in (option::of(".{0,9}"), option::of(any::<u64>())),
+        (upstream, page, per_page) in any::<(u64, u64, usize)>(),
+        (has_next, is_cut) in any::<(bool, bool)>(),
+        (kind, after) in (kind(), option::of(any::<Vec<u8>>())),
+    ) {
+        read_back(&Indexed { kind });
+        read_back(&EntryCount { epoch: Epoch(upstream), entries: page });
+        read_back(&Indexing::Tags { after: after.clone() });
+        read_back(&Indexing::Rights { after });
+        let question = EntryQuery { upstream: UpstreamId(upstream), search, page, per_page };
+        read_back(&Asked { question, consistency: Consistency::Local });
+        if let Some(row) = entries.first() {
+            read_back(&Asked { question: AskedEntry(row.entry.clone()), consistency: Consistency::Local });
+        }
+        read_back(&entries.first().cloned());
+        read_back(&EntryPage { entries, has_next, total, is_cut });
     }
 
     #[test]

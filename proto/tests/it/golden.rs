@@ -10,6 +10,8 @@ use roadstead_proto::domain::registry::{RegionId, RegistryId, UpstreamId};
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::domain::upstream::{CredentialId, UpstreamSettings};
 use roadstead_proto::state::command::{Command, Proposal};
+use roadstead_proto::state::entry_id::entry_id;
+use roadstead_proto::state::rows::{EntryCount, Indexed, Indexing};
 use roadstead_proto::state::table::{self, Table};
 use roadstead_proto::wire::Record;
 
@@ -51,8 +53,11 @@ fn table_numbers() {
             (15, "usage"),
             (16, "purges"),
             (17, "deliveries"),
+            (18, "indexed"),
+            (19, "entry counts"),
             (20, "sessions"),
             (21, "leases"),
+            (25, "indexing"),
         ]
     );
     for table in Table::ALL {
@@ -73,6 +78,10 @@ fn keys() {
     let key = TagKey { registry: RegistryId(2), repository: repository.clone(), tag };
     assert_eq!(hex(&table::route_key(&key)), format!("{two}{name}312e3000"));
     assert_eq!(hex(&table::entry_key(&entry)), format!("{two}{name}74312e3000"));
+    let newest_first = format!("{two}0000000000000005fffffffffffffffc{name}74312e3000");
+    assert_eq!(hex(&table::indexed_key(Epoch(5), Timestamp(3), &entry)), newest_first);
+    assert_eq!(hex(&table::indexed_prefix(UpstreamId(2), Epoch(5))), newest_first[..32]);
+    assert_eq!(entry_id(&entry), "AAAAAAAAAAJsaWJyYXJ5L3gAdDEuMAA");
     assert_eq!(hex(&table::lease_key(&LeaseKey::Manifest(entry))), format!("6d{two}{name}74312e3000"));
     let mut source = UpstreamSettings::new("u", "https://a.b".parse().unwrap()).source();
     source.credential = CredentialId([0xcc; 16]);
@@ -114,6 +123,26 @@ fn rows() {
     assert_eq!(Right::decode(&right.encode()), Ok(right));
     assert_eq!(TagEntry::decode(&tag.encode()), Ok(tag));
     assert_eq!(Route::decode(&route.encode()), Ok(route));
+}
+
+#[test]
+fn rows_of_the_index() {
+    for (row, bytes) in [(ContentKind::Blob, ""), (ContentKind::Manifest, "0801")] {
+        assert_eq!(hex(&Indexed { kind: row }.encode()), bytes);
+        assert_eq!(Indexed::decode(&Indexed { kind: row }.encode()), Ok(Indexed { kind: row }));
+    }
+    assert_eq!(hex(&EntryCount { epoch: Epoch(5), entries: 6 }.encode()), "08051006");
+    let after = Some(vec![0xab]);
+    for (row, bytes) in [
+        (Indexing::Tags { after: None }, ""),
+        (Indexing::Tags { after: after.clone() }, "1201ab"),
+        (Indexing::Rights { after: None }, "0801"),
+        (Indexing::Rights { after }, "08011201ab"),
+        (Indexing::Complete, "0802"),
+    ] {
+        assert_eq!(hex(&row.encode()), bytes);
+        assert_eq!(Indexing::decode(&row.encode()), Ok(row));
+    }
 }
 
 #[test]

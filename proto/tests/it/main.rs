@@ -1,6 +1,7 @@
 //! Integration tests of the shared language.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
+mod entries;
 mod golden;
 mod meta;
 mod registries;

@@ -109,6 +109,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (1u64..4).prop_map(|id| Command::PurgeUpstream(UpstreamId(id))),
         1 => (1u64..4, "https://[ab]\\.example")
             .prop_map(move |(id, url)| Command::UpdateUpstream { id: UpstreamId(id), settings: settings(url), if_updated_at: None }),
+        1 => Just(Command::IndexEntries),
         1 => (entry(), 0u64..9).prop_map(|(entry, downloads)| {
             Command::RecordUsage(vec![Touch { entry, downloads, downloaded_at: Timestamp(downloads) }])
         }),

@@ -1,15 +1,25 @@
 //! Metadata without a host: rows, and commands that are applied to them one after the other.
 
+use std::time::Duration;
+
 use roadstead_proto::domain::configuration::Configuration;
+use roadstead_proto::domain::digest::Digest;
+use roadstead_proto::domain::entry::{ContentKind, EntryRef, ObjectKey};
 use roadstead_proto::domain::epoch::Revision;
-use roadstead_proto::domain::registry::{GroupId, LinkId, Registry, RegistryId, UpstreamId};
+use roadstead_proto::domain::fleet::Registration;
+use roadstead_proto::domain::image::Reference;
+use roadstead_proto::domain::lease::{
+    AcquireRequest, Acquired, Completion, Delivered, GatewayId, LeaseKey, SessionId, TagVerdict,
+};
+use roadstead_proto::domain::media::MediaType;
+use roadstead_proto::domain::registry::{LinkId, RegionId, Registry, RegistryId, UpstreamId};
 use roadstead_proto::domain::secret::SealedSecret;
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::domain::upstream::{CredentialId, Credentials, Upstream, UpstreamSettings};
 use roadstead_proto::meta::memory::MemoryRows;
 use roadstead_proto::state::apply;
-use roadstead_proto::state::command::{Applied, Command, CreateRegistry, Outcome, Proposal, Refusal};
-use roadstead_proto::state::read;
+use roadstead_proto::state::command::{Applied, Command, CreateRegistry, Outcome, Proposal, Recorded, Refusal};
+use roadstead_proto::state::read::{self, EntryPage, EntryQuery};
 
 /// See the module's text. Time stands still unless a test moves it.
 #[derive(Debug, Default)]
@@ -126,4 +136,93 @@ pub(crate) fn sealed(sealing: u8) -> SealedSecret {
     SealedSecret { key_id: [1; 8], nonce: [sealing; 12], ciphertext: vec![sealing; 20] }
 }
 
-pub(crate) const DEFAULT: GroupId = GroupId(1);
+
+/// What a gateway does.
+impl World {
+    fn session(&mut self) -> SessionId {
+        if let Some((session, _)) = read::sessions(&self.rows).unwrap().first() {
+            return *session;
+        }
+        let registration = Registration {
+            gateway: GatewayId("gateway".to_owned()),
+            region: RegionId::default_region(),
+            address: String::new(),
+            version: String::new(),
+        };
+        match self.does(Command::OpenSession(registration)) {
+            Ok(Outcome::SessionOpened(session)) => session,
+            other => panic!("expected a session, got {other:?}"),
+        }
+    }
+
+    /// Fetches an entry from its upstream and records it. A tag names the manifest of this content.
+    pub(crate) fn pull(&mut self, entry: &EntryRef, content: &[u8], kind: ContentKind) {
+        let session = self.session();
+        let (key, upstream_epoch) = (LeaseKey::Manifest(entry.clone()), self.upstream_row(entry.upstream).epoch);
+        let region = RegionId::default_region();
+        let asks = Command::Acquire(AcquireRequest {
+            session,
+            key: key.clone(),
+            entry: entry.clone(),
+            upstream_epoch,
+            region: region.clone(),
+            distrusts: None,
+        });
+        let token = match self.does(asks) {
+            Ok(Outcome::Acquired(Acquired::Granted(token))) => token,
+            Ok(Outcome::Acquired(Acquired::Stored { .. })) => return,
+            other => panic!("expected a grant, got {other:?}"),
+        };
+        let digest = Digest::sha256(content);
+        let tag = entry.reference.digest().is_none().then(|| TagVerdict::Names {
+            digest,
+            upstream_etag: Some("etag".to_owned()),
+            registry: None,
+            not_here: vec![],
+            routing: Revision(1),
+            age: Duration::ZERO,
+        });
+        let delivered = Some(Delivered {
+            object: ObjectKey { digest, token },
+            region,
+            size: content.len() as u64,
+            media_type: MediaType::octet_stream(),
+            kind,
+            sha1: Some([1; 20]),
+            children: vec![],
+            replaces: None,
+            copied: false,
+        });
+        let completion = Completion { key, token, began: self.revision, entry: entry.clone(), delivered, tag };
+        let recorded = self.does(Command::Complete(completion));
+        assert!(matches!(recorded, Ok(Outcome::Completed(Recorded::Live(Some(_))))), "{recorded:?}");
+    }
+
+    /// Brings everything into the index.
+    pub(crate) fn index(&mut self) {
+        while self.does(Command::IndexEntries) != Ok(Outcome::EntriesIndexed { complete: true }) {}
+    }
+
+    /// A page of the list of an upstream.
+    pub(crate) fn page(&self, upstream: UpstreamId, search: Option<&str>, page: u64, per_page: usize) -> EntryPage {
+        let search = search.map(str::to_owned);
+        read::entries(&self.rows, &EntryQuery { upstream, search, page, per_page }).unwrap()
+    }
+
+    /// The paths of the first hundred.
+    pub(crate) fn paths(&self, upstream: UpstreamId, search: Option<&str>) -> Vec<String> {
+        let page = self.page(upstream, search, 1, 100);
+        page.entries.iter().map(|row| row.entry.relative_path(row.kind)).collect()
+    }
+}
+
+pub(crate) fn tag(upstream: UpstreamId, repository: &str, tag: &str) -> EntryRef {
+    let reference = Reference::Tag(tag.parse().unwrap());
+    EntryRef { upstream, repository: repository.parse().unwrap(), reference }
+}
+
+/// The entry of this content under its digest.
+pub(crate) fn by_digest(upstream: UpstreamId, repository: &str, content: &[u8]) -> EntryRef {
+    let reference = Reference::Digest(Digest::sha256(content));
+    EntryRef { upstream, repository: repository.parse().unwrap(), reference }
+}

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roadstead_proto::domain::configuration::Configuration;
-use roadstead_proto::domain::entry::{EntryRef, TagEntry, TagKey, Usage};
+use roadstead_proto::domain::entry::{CachedEntry, EntryRef, TagEntry, TagKey, Usage};
 use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::image::{RepositoryName, Tag};
@@ -43,9 +43,9 @@ use roadstead_proto::meta::{self, Consistency, Leases, MetaError, MetaStore, Wat
 use roadstead_proto::rpc::Dialer;
 use roadstead_proto::rpc::revision::{put_revision, revision_of};
 use roadstead_proto::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
-use roadstead_proto::state::read::{ContentQuery, ContentView, TagView};
+use roadstead_proto::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
 use roadstead_proto::wire::pb::meta::v1 as pb;
-use roadstead_proto::wire::{Asked, AwaitRelease, DecodeError, KeepAlive, Record};
+use roadstead_proto::wire::{Asked, AskedEntry, AwaitRelease, DecodeError, KeepAlive, Record};
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -208,6 +208,16 @@ impl MetaStore for GrpcMeta {
     async fn usage(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<Usage>, MetaError> {
         let call = |mut client: MetaClient, request| async move { client.get_usage(request).await };
         self.read(entry.clone(), consistency, Staleness::IfNobodyKnowsBetter, call).await
+    }
+
+    async fn entries(&self, query: &EntryQuery, consistency: Consistency) -> Result<EntryPage, MetaError> {
+        let call = |mut client: MetaClient, request| async move { client.get_entries(request).await };
+        self.read(query.clone(), consistency, Staleness::IfNobodyKnowsBetter, call).await
+    }
+
+    async fn entry(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<CachedEntry>, MetaError> {
+        let call = |mut client: MetaClient, request| async move { client.get_entry(request).await };
+        self.read(AskedEntry(entry.clone()), consistency, Staleness::IfNobodyKnowsBetter, call).await
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {

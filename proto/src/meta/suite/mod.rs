@@ -10,12 +10,14 @@
 //! | `registries` | registries, upstreams and links, as somebody configures them |
 //! | `leases` | one holder a key, tokens that increase, waits that end |
 //! | `content` | what a completion records, and whose right it is |
+//! | `entries` | the list of what is cached |
 //! | `epochs` | what a purge and a change of an upstream void |
 //! | `watching` | every change, in order, and progress behind it |
 //! | `fleet` | what gateways hear of each other |
 
 mod configuration;
 mod content;
+mod entries;
 mod epochs;
 mod fleet;
 mod leases;
@@ -74,6 +76,9 @@ where
             a_tag_that_vanished_is_remembered_as_gone,
             usage_adds_up,
             what_lies_in_another_region_is_told;
+        entries:
+            entries_are_listed,
+            what_was_recorded_before_the_index_comes_in;
         epochs:
             a_purge_drops_what_was_on_its_way,
             a_change_of_url_voids_everything,

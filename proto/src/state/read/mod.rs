@@ -1,5 +1,9 @@
 //! Queries over the rows, for every host of the state machine.
 
+mod entries;
+
+pub use entries::{EntryPage, EntryQuery, entries, entry};
+
 use super::rows::{Counters, Delivery, Lease, Rows, RowsError, Session, load, load_all};
 use super::table::{self, Table, id_key};
 use crate::domain::configuration::Configuration;
