@@ -25,6 +25,12 @@ pub const UPSTREAMS_PER_REGISTRY: usize = 20;
 /// Most registries of one group by default (management contract).
 pub const REGISTRIES_PER_GROUP: usize = 1000;
 
+/// Longest pattern of claims and projects: paths of projects and references of Git have at most as many characters.
+pub const PATTERN_MAX: usize = 255;
+/// Most rules of an upstream (what the management API promises). Each is tried on every pull.
+pub const RULES_MAX: usize = 50;
+/// Longest reason or replacement of a rule: a host, a repository and a tag fit, and so does a line on a terminal.
+pub const RULE_NOTE_MAX: usize = 512;
 /// Most entries of a page of a list (management contract).
 pub const ENTRIES_PER_PAGE_MAX: usize = 100;
 /// Rows of the index that one question for entries looks at: a search that finds nothing in a hundred thousand has taken long
