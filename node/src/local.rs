@@ -21,11 +21,11 @@ use roadstead_proto::domain::image::{RepositoryName, Tag};
 use roadstead_proto::domain::lease::{
     AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SESSION_TTL, SessionId,
 };
-use roadstead_proto::domain::registry::UpstreamId;
+use roadstead_proto::domain::registry::{GroupId, UpstreamId};
 use roadstead_proto::meta::{self, Consistency, Leases, MetaError, MetaStore, Watch};
 use roadstead_proto::offload::offload;
 use roadstead_proto::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
-use roadstead_proto::state::read::{self, ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
+use roadstead_proto::state::read::{self, ContentQuery, ContentView, EntryPage, EntryQuery, TagView, TokenView};
 use roadstead_proto::state::rows::RowsError;
 use tokio::time::timeout;
 
@@ -237,6 +237,10 @@ impl MetaStore for LocalMeta {
 
     async fn entry(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<CachedEntry>, MetaError> {
         self.read(consistency, |view| read::entry(view.rows(), entry)).await
+    }
+
+    async fn tokens(&self, group: Option<GroupId>, consistency: Consistency) -> Result<Vec<TokenView>, MetaError> {
+        self.read(consistency, |view| read::tokens(view.rows(), group)).await
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {

@@ -10,10 +10,10 @@ use roadstead_proto::domain::epoch::Revision;
 use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::image::{RepositoryName, Tag};
 use roadstead_proto::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
-use roadstead_proto::domain::registry::UpstreamId;
+use roadstead_proto::domain::registry::{GroupId, UpstreamId};
 use roadstead_proto::meta::{Consistency, Leases, MetaError, MetaStore, Watch, WatchEvent};
 use roadstead_proto::state::command::{Command, Outcome, Recorded, Refusal};
-use roadstead_proto::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
+use roadstead_proto::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView, TokenView};
 use tokio::sync::mpsc;
 
 use crate::history::{Counter, Recorder, What};
@@ -87,6 +87,10 @@ impl<M: MetaStore> MetaStore for Recording<M> {
 
     async fn entry(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<CachedEntry>, MetaError> {
         self.inner.entry(entry, consistency).await
+    }
+
+    async fn tokens(&self, group: Option<GroupId>, consistency: Consistency) -> Result<Vec<TokenView>, MetaError> {
+        self.inner.tokens(group, consistency).await
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {

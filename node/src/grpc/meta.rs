@@ -116,6 +116,10 @@ impl Meta for MetaService {
         Ok(at(revision, page.to_message()))
     }
 
+    async fn get_tokens(&self, request: Request<pb::GetTokensRequest>) -> Result<Response<pb::TokensView>, Status> {
+        self.read(request, |rows, group, _| read::tokens(rows, *group)).await
+    }
+
     async fn get_entry(&self, request: Request<pb::GetEntryRequest>) -> Result<Response<pb::EntryView>, Status> {
         self.read(request, |rows, AskedEntry(entry), _| read::entry(rows, entry)).await
     }

@@ -10,7 +10,7 @@
 //! | `marker` | – | – | `NodeMarker` |
 //!
 //! The rows of all keyspaces lie in one redb table, behind the keyspace's stable id: a transaction then opens one
-//! table instead of sixteen, a snapshot is one ordered walk, and a keyspace that a later version adds needs no
+//! table instead of twenty-five, a snapshot is one ordered walk, and a keyspace that a later version adds needs no
 //! migration here.
 
 use redb::TableDefinition;

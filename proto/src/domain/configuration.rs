@@ -1,11 +1,13 @@
 //! The configuration as one value: what every gateway holds whole and swaps whole.
 
+use super::cleanup::CleanupPolicy;
 use super::epoch::Revision;
-use super::principal::Token;
+use super::identity::{ClaimRule, GitLabInstance, IdentityProvider};
+use super::principal::{SigningKey, Token};
 use super::registry::{Group, Link, Registry};
 use super::upstream::Upstream;
 
-/// Groups, registries, upstreams, links and tokens as they stood at one revision.
+/// Everything that somebody configured, as it stood at one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Configuration {
     /// The revision this is the state of.
@@ -20,4 +22,14 @@ pub struct Configuration {
     pub links: Vec<Link>,
     /// By id.
     pub tokens: Vec<Token>,
+    /// By id.
+    pub signing_keys: Vec<SigningKey>,
+    /// By group.
+    pub cleanup_policies: Vec<CleanupPolicy>,
+    /// By id.
+    pub identity_providers: Vec<IdentityProvider>,
+    /// By id.
+    pub claim_rules: Vec<ClaimRule>,
+    /// Whose job tokens are accepted.
+    pub gitlab: Option<GitLabInstance>,
 }

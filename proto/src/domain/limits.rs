@@ -31,6 +31,22 @@ pub const PATTERN_MAX: usize = 255;
 pub const RULES_MAX: usize = 50;
 /// Longest reason or replacement of a rule: a host, a repository and a tag fit, and so does a line on a terminal.
 pub const RULE_NOTE_MAX: usize = 512;
+/// Longest address of a provider of identities, its keys or a GitLab instance.
+pub const WEB_URL_MAX: usize = 255;
+/// Most providers of identities by default: a company has a few CI systems and a few dozen clusters.
+pub const IDENTITY_PROVIDERS_MAX: usize = 100;
+/// Most claim rules of one provider by default. Each is tried when a job signs in.
+pub const CLAIM_RULES_PER_PROVIDER: usize = 200;
+/// Most claims of a rule: a token of GitLab has some forty.
+pub const CLAIMS_PER_RULE_MAX: usize = 20;
+/// Most rules for projects of the GitLab instance. Each is tried when a job signs in.
+pub const PROJECT_RULES_MAX: usize = 1000;
+/// Longest time a cleanup policy keeps what nobody asks for (management contract).
+pub const CLEANUP_KEEP_DAYS_MAX: u16 = 365;
+/// Longest message of a failure that is kept for whoever looks: what does not fit is in the log.
+pub const FAILURE_MESSAGE_MAX: usize = 255;
+/// How long a retired signing key is kept: no token that it signed lives for more than minutes.
+pub const SIGNING_KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Most entries of a page of a list (management contract).
 pub const ENTRIES_PER_PAGE_MAX: usize = 100;
 /// Rows of the index that one question for entries looks at: a search that finds nothing in a hundred thousand has taken long

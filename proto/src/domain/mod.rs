@@ -2,11 +2,13 @@
 //!
 //! A value of these types was checked when it was made; behind the border there is no `&str` digest.
 
+pub mod cleanup;
 pub mod configuration;
 pub mod digest;
 pub mod entry;
 pub mod epoch;
 pub mod fleet;
+pub mod identity;
 pub mod image;
 pub mod lease;
 pub mod limits;

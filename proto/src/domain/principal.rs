@@ -2,7 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::registry::{GroupId, TokenId};
+use super::registry::{GroupId, SigningKeyId, TokenId};
+use super::secret::SealedSecret;
 use super::time::Timestamp;
 
 /// Prefix of every token, so that secret scanners recognise a leaked one.
@@ -47,4 +48,28 @@ pub struct Token {
     pub created_at: Timestamp,
     /// When it ends, if ever.
     pub expires_at: Option<Timestamp>,
+}
+
+/// A token's use since the last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenUse {
+    /// The token.
+    pub token: TokenId,
+    /// When it was last used.
+    pub used_at: Timestamp,
+}
+
+/// A key pair that signs our own JWTs (Ed25519). Every gateway holds all of them: one signs, another verifies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningKey {
+    /// The `kid` of what it signs.
+    pub id: SigningKeyId,
+    /// Its private part, opened by gateways only.
+    pub sealed: SealedSecret,
+    /// Its public part.
+    pub public: [u8; 32],
+    /// When it was added. The newest that is not retired signs.
+    pub created_at: Timestamp,
+    /// Since when it signs no more. What it signed before is good until it expires.
+    pub retired_at: Option<Timestamp>,
 }

@@ -50,6 +50,19 @@ numeric_id!(
     TokenId
 );
 
+numeric_id!(
+    /// A key that signs our own JWTs: their `kid`.
+    SigningKeyId
+);
+numeric_id!(
+    /// A provider of identities.
+    IdentityProviderId
+);
+numeric_id!(
+    /// A claim rule.
+    ClaimRuleId
+);
+
 /// A region: gateways of one region share a bucket. Lower-case letters, digits and `-`, 1 to 63.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegionId(String);

@@ -10,6 +10,7 @@ use super::epoch::Epoch;
 use super::image::{NameError, RepositoryName};
 use super::limits;
 use super::registry::{GroupId, UpstreamId};
+use super::rule::Rules;
 use super::secret::SealedSecret;
 use super::time::Timestamp;
 
@@ -263,6 +264,8 @@ pub struct UpstreamSettings {
     pub on_not_found: OnNotFound,
     /// What its faults mean for the walk.
     pub on_error: OnError,
+    /// Which images may be pulled through it.
+    pub rules: Rules,
 }
 
 impl UpstreamSettings {
@@ -288,6 +291,7 @@ impl UpstreamSettings {
             stale_if_error: limits::STALE_IF_ERROR_DEFAULT,
             on_not_found: OnNotFound::default(),
             on_error: OnError::default(),
+            rules: Rules::default(),
         }
     }
 }

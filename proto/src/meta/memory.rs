@@ -16,10 +16,10 @@ use crate::domain::epoch::Revision;
 use crate::domain::fleet::{Fleet, Gathered, Registration, Report};
 use crate::domain::image::{RepositoryName, Tag};
 use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
-use crate::domain::registry::UpstreamId;
+use crate::domain::registry::{GroupId, UpstreamId};
 use crate::domain::time::Timestamp;
 use crate::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
-use crate::state::read::{self, ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
+use crate::state::read::{self, ContentQuery, ContentView, EntryPage, EntryQuery, TagView, TokenView};
 use crate::state::rows::{Row, Rows, RowsError, RowsMut, Session};
 use crate::state::table::Table;
 
@@ -141,6 +141,10 @@ impl MetaStore for InMemoryMeta {
 
     async fn entry(&self, entry: &EntryRef, _: Consistency) -> Result<Option<CachedEntry>, MetaError> {
         self.with(|(rows, _)| read::entry(rows, entry))
+    }
+
+    async fn tokens(&self, group: Option<GroupId>, _: Consistency) -> Result<Vec<TokenView>, MetaError> {
+        self.with(|(rows, _)| read::tokens(rows, group))
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {

@@ -24,10 +24,10 @@ use crate::domain::epoch::Revision;
 use crate::domain::fleet::{Fleet, Registration, Report};
 use crate::domain::image::{RepositoryName, Tag};
 use crate::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
-use crate::domain::registry::UpstreamId;
+use crate::domain::registry::{GroupId, UpstreamId};
 use crate::error::ErrorCode;
 use crate::state::command::{Command, Outcome, Recorded, Refusal};
-use crate::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
+use crate::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView, TokenView};
 pub use watch::{Hub, Watch, WatchEvent};
 
 /// How up to date a read must be.
@@ -104,6 +104,9 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// One entry as it is listed; none where it is void or was never there.
     async fn entry(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<CachedEntry>, MetaError>;
+
+    /// The tokens of a group, or all, and when they were last used.
+    async fn tokens(&self, group: Option<GroupId>, consistency: Consistency) -> Result<Vec<TokenView>, MetaError>;
 
     /// Applies a command; returns once it is durable and applied.
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError>;

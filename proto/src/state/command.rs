@@ -1,11 +1,16 @@
 //! What may be asked of the metadata, and what it answers.
 
+use crate::domain::cleanup::{Cadence, CleanupSettings, KeepDays};
 use crate::domain::entry::{BlobLocation, EntryRef, Touch};
 use crate::domain::epoch::Revision;
 use crate::domain::fleet::Registration;
+use crate::domain::identity::{ClaimRuleSettings, ProjectRules, ProviderSettings, WebUrl};
 use crate::domain::lease::{AcquireRequest, Acquired, Completion, EarnedByHead, FencingToken, LeaseKey, SessionId};
-use crate::domain::principal::{Role, TokenHash};
-use crate::domain::registry::{GroupId, GroupRef, LinkId, RegistryId, UpstreamId};
+use crate::domain::principal::{Role, TokenHash, TokenUse};
+use crate::domain::registry::{
+    ClaimRuleId, GroupId, GroupRef, IdentityProviderId, LinkId, RegistryId, SigningKeyId, TokenId, UpstreamId,
+};
+use crate::domain::secret::SealedSecret;
 use crate::domain::text::{Description, DisplayName};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::UpstreamSettings;
@@ -79,6 +84,76 @@ pub enum Command {
     PurgeEntry(EntryRef),
     /// Creates the token of a name, or replaces it.
     PutToken(PutToken),
+    /// Creates a token.
+    CreateToken(CreateToken),
+    /// Removes a token: from then on nobody knows it, nor what was issued for it.
+    RevokeToken(TokenId),
+    /// Notes when tokens were last used. What is not known any more is left out.
+    RecordTokenUses(Vec<TokenUse>),
+    /// Adds a signing key, and removes those that were retired long ago.
+    AddSigningKey {
+        /// Its private part.
+        sealed: SealedSecret,
+        /// Its public part.
+        public: [u8; 32],
+        /// The newest key that the proposer knows: of several gateways that find none at once, one adds one.
+        newest: Option<SigningKeyId>,
+    },
+    /// Lets a signing key sign no more.
+    RetireSigningKey(SigningKeyId),
+    /// Replaces the private part of a signing key by the same, sealed under another key.
+    ResealSigningKey {
+        /// Which.
+        id: SigningKeyId,
+        /// Its private part.
+        sealed: SealedSecret,
+    },
+    /// Creates a provider of identities, or replaces what a person set of it.
+    PutIdentityProvider {
+        /// Which; a new one where there is none.
+        id: Option<IdentityProviderId>,
+        /// What a person set.
+        settings: ProviderSettings,
+        /// Most providers.
+        at_most: usize,
+    },
+    /// Removes a provider of identities, and its claim rules.
+    DeleteIdentityProvider(IdentityProviderId),
+    /// Creates a claim rule, or replaces what a person set of it.
+    PutClaimRule {
+        /// Which; a new one where there is none.
+        id: Option<ClaimRuleId>,
+        /// What a person set.
+        settings: ClaimRuleSettings,
+        /// Most claim rules of a provider.
+        at_most: usize,
+    },
+    /// Removes a claim rule.
+    DeleteClaimRule(ClaimRuleId),
+    /// Names the GitLab instance whose job tokens are accepted, in place of the one before.
+    PutGitLab {
+        /// Its address.
+        url: WebUrl,
+        /// Who belongs where.
+        rules: ProjectRules,
+    },
+    /// From then on no job token is accepted.
+    DeleteGitLab,
+    /// Creates the cleanup policy of a group.
+    CreateCleanupPolicy {
+        /// The group.
+        group: GroupId,
+        /// What a person set.
+        settings: CleanupSettings,
+    },
+    /// Changes the cleanup policy of a group.
+    UpdateCleanupPolicy(UpdateCleanupPolicy),
+    /// Removes the cleanup policy of a group.
+    DeleteCleanupPolicy(GroupId),
+    /// Says that a group is being cleaned.
+    BeginCleanup(GroupId),
+    /// Says what came of it. The next is due a cadence later.
+    EndCleanup(EndCleanup),
     /// Opens a session; an earlier one of the same gateway ends, and its leases with it.
     OpenSession(Registration),
     /// Ends sessions and their leases, by their own wish or because they fell silent.
@@ -156,6 +231,51 @@ pub struct PutToken {
     pub expires_at: Option<Timestamp>,
 }
 
+/// A token to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateToken {
+    /// Unique within the group.
+    pub name: DisplayName,
+    /// The hash of the token.
+    pub hash: TokenHash,
+    /// The group it is confined to.
+    pub group: GroupId,
+    /// What it may do.
+    pub role: Role,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What changes of a cleanup policy; `None` stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdateCleanupPolicy {
+    /// Whose.
+    pub group: GroupId,
+    /// Whether it runs at all.
+    pub enabled: Option<bool>,
+    /// For how long an entry is kept after its last download.
+    pub keep: Option<KeepDays>,
+    /// How often it runs.
+    pub cadence: Option<Cadence>,
+    /// Whether its end is told.
+    pub notify_on_success: Option<bool>,
+    /// Whether its failure is told.
+    pub notify_on_failure: Option<bool>,
+}
+
+/// What came of a cleanup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndCleanup {
+    /// Whose.
+    pub group: GroupId,
+    /// Entries removed.
+    pub deleted_entries: u64,
+    /// Their size in bytes.
+    pub deleted_bytes: u64,
+    /// Why it failed; cut to what is kept.
+    pub failure: Option<String>,
+}
+
 /// What a command did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -189,6 +309,14 @@ pub enum Outcome {
         /// Its place.
         position: u32,
     },
+    /// `CreateToken`.
+    TokenCreated(TokenId),
+    /// `AddSigningKey`.
+    SigningKeyAdded(SigningKeyId),
+    /// `PutIdentityProvider`.
+    IdentityProviderPut(IdentityProviderId),
+    /// `PutClaimRule`.
+    ClaimRulePut(ClaimRuleId),
     /// `IndexEntries`.
     EntriesIndexed {
         /// Whether every entry is in the index by now.

@@ -11,16 +11,21 @@
 //! | `upstreams` | upstreams |
 //! | `links` | which upstreams a registry asks, in which order |
 //! | `tokens` | tokens |
+//! | `signing_keys` | keys that sign our own JWTs |
+//! | `identities` | who signs in without a token of ours |
+//! | `cleanup` | cleanup policies, and what came of them |
 //! | `leases` | sessions and leases |
 //! | `index` | the index of entries, and how it comes about |
 //! | [`entry_id`] | the opaque ids of entries |
 //! | `entries` | locations, rights, tags, routes, usage |
 //! | [`read`] | queries over the same rows |
 
+mod cleanup;
 pub mod command;
 mod configuration;
 mod entries;
 pub mod entry_id;
+mod identities;
 mod index;
 mod leases;
 mod links;
@@ -28,6 +33,7 @@ pub mod read;
 mod refusal;
 mod registries;
 pub mod rows;
+mod signing_keys;
 pub mod table;
 mod tokens;
 mod upstreams;
@@ -114,6 +120,25 @@ fn dispatch(context: &mut Context<'_>, command: &Command) -> Result<Outcome, Sto
         Command::MoveLink { id, position } => links::shift(context, *id, *position),
         Command::Unlink(id) => links::delete(context, *id),
         Command::PutToken(token) => tokens::put(context, token),
+        Command::CreateToken(create) => tokens::create(context, create),
+        Command::RevokeToken(id) => tokens::revoke(context, *id),
+        Command::RecordTokenUses(uses) => tokens::record_uses(context, uses),
+        Command::AddSigningKey { sealed, public, newest } => signing_keys::add(context, sealed, *public, *newest),
+        Command::RetireSigningKey(id) => signing_keys::retire(context, *id),
+        Command::ResealSigningKey { id, sealed } => signing_keys::reseal(context, *id, sealed),
+        Command::PutIdentityProvider { id, settings, at_most } => {
+            identities::put_provider(context, *id, settings, *at_most)
+        }
+        Command::DeleteIdentityProvider(id) => identities::delete_provider(context, *id),
+        Command::PutClaimRule { id, settings, at_most } => identities::put_rule(context, *id, settings, *at_most),
+        Command::DeleteClaimRule(id) => identities::delete_rule(context, *id),
+        Command::PutGitLab { url, rules } => identities::put_gitlab(context, url, rules),
+        Command::DeleteGitLab => identities::delete_gitlab(context),
+        Command::CreateCleanupPolicy { group, settings } => cleanup::create(context, *group, *settings),
+        Command::UpdateCleanupPolicy(update) => cleanup::update(context, update),
+        Command::DeleteCleanupPolicy(group) => cleanup::delete(context, *group),
+        Command::BeginCleanup(group) => cleanup::begin(context, *group),
+        Command::EndCleanup(end) => cleanup::end(context, end),
         Command::OpenSession(registration) => leases::open_session(context, registration),
         Command::EndSessions(ids) => leases::end_sessions(context, ids),
         Command::Acquire(request) => leases::acquire(context, request),

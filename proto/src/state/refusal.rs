@@ -1,6 +1,8 @@
 //! Why a command was refused, each reason as a value of its own.
 
-use crate::domain::registry::{GroupId, LinkId, RegistryId, UpstreamId};
+use crate::domain::registry::{
+    ClaimRuleId, GroupId, IdentityProviderId, LinkId, RegistryId, SigningKeyId, TokenId, UpstreamId,
+};
 use crate::error::ErrorCode;
 
 /// Why a command was refused. The state is unchanged.
@@ -24,12 +26,33 @@ pub enum Refusal {
     /// The link does not exist.
     #[error("there is no link {0}")]
     NoLink(LinkId),
+    /// The token does not exist.
+    #[error("there is no token {0}")]
+    NoToken(TokenId),
+    /// The signing key does not exist.
+    #[error("there is no signing key {0}")]
+    NoSigningKey(SigningKeyId),
+    /// The group has no cleanup policy.
+    #[error("group {0} has no cleanup policy")]
+    NoCleanupPolicy(GroupId),
+    /// The identity provider does not exist.
+    #[error("there is no identity provider {0}")]
+    NoIdentityProvider(IdentityProviderId),
+    /// The claim rule does not exist.
+    #[error("there is no claim rule {0}")]
+    NoClaimRule(ClaimRuleId),
     /// The upstream is of another group than the registry. Whoever asks must not learn that it exists.
     #[error("upstream {0} is of another group")]
     OtherGroup(UpstreamId),
     /// Something of the group has this name.
     #[error("has already been taken")]
     NameTaken,
+    /// There is a token of this text.
+    #[error("has already been taken")]
+    TokenTaken,
+    /// The group has a cleanup policy.
+    #[error("already has a cleanup policy")]
+    HasCleanupPolicy(GroupId),
     /// An upstream of the group asks the same address as the same account.
     #[error("already has an upstream with the same credentials")]
     Twin(UpstreamId),
@@ -45,6 +68,12 @@ pub enum Refusal {
     /// A limit of the configuration.
     #[error("a registry has at most {0} upstreams")]
     TooManyUpstreams(usize),
+    /// A limit of the settings.
+    #[error("there are {0} identity providers, which is the limit")]
+    TooManyIdentityProviders(usize),
+    /// A limit of the settings.
+    #[error("already has {0} claim rules, which is the limit")]
+    TooManyClaimRules(usize),
     /// It is not any more what whoever wants to change it has read.
     #[error("it was changed meanwhile")]
     Changed,
@@ -71,10 +100,20 @@ impl Refusal {
             | Self::NoGroupPath
             | Self::NoRegistry(_)
             | Self::NoLink(_)
+            | Self::NoToken(_)
+            | Self::NoSigningKey(_)
+            | Self::NoCleanupPolicy(_)
+            | Self::NoIdentityProvider(_)
+            | Self::NoClaimRule(_)
             | Self::OtherGroup(_) => ErrorCode::NotFound,
-            Self::TooManyRegistries(_) | Self::TooManyUpstreams(_) => ErrorCode::ResourceExhausted,
+            Self::TooManyRegistries(_)
+            | Self::TooManyUpstreams(_)
+            | Self::TooManyIdentityProviders(_)
+            | Self::TooManyClaimRules(_) => ErrorCode::ResourceExhausted,
             Self::NoPosition => ErrorCode::InvalidArgument,
             Self::NameTaken
+            | Self::TokenTaken
+            | Self::HasCleanupPolicy(_)
             | Self::Twin(_)
             | Self::AlreadyLinked
             | Self::Changed
@@ -89,15 +128,23 @@ impl Refusal {
     pub fn field(self) -> Option<&'static str> {
         match self {
             Self::NameTaken => Some("name"),
-            Self::Twin(_) | Self::TooManyRegistries(_) => Some("group"),
+            Self::TokenTaken => Some("token"),
+            Self::Twin(_) | Self::TooManyRegistries(_) | Self::HasCleanupPolicy(_) => Some("group"),
             Self::AlreadyLinked => Some("upstream"),
             Self::NoPosition => Some("position"),
             Self::TooManyUpstreams(_) => Some("registry"),
+            Self::TooManyClaimRules(_) => Some("provider"),
             Self::NoUpstream(_)
             | Self::NoGroup(_)
             | Self::NoGroupPath
             | Self::NoRegistry(_)
             | Self::NoLink(_)
+            | Self::NoToken(_)
+            | Self::NoSigningKey(_)
+            | Self::NoCleanupPolicy(_)
+            | Self::NoIdentityProvider(_)
+            | Self::NoClaimRule(_)
+            | Self::TooManyIdentityProviders(_)
             | Self::OtherGroup(_)
             | Self::Changed
             | Self::NoSession

@@ -86,6 +86,12 @@ pub struct Counters {
     pub last_link: u64,
     /// The last token id given out.
     pub last_token: u64,
+    /// The last signing key id given out.
+    pub last_signing_key: u64,
+    /// The last identity provider id given out.
+    pub last_identity_provider: u64,
+    /// The last claim rule id given out.
+    pub last_claim_rule: u64,
     /// When the configuration last changed.
     pub configuration: Revision,
 }
@@ -136,6 +142,13 @@ pub enum Indexing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
     /// When the origin last delivered the content.
+    pub at: Timestamp,
+}
+
+/// A row of [`Table::TokenUses`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastUse {
+    /// When the token was last used.
     pub at: Timestamp,
 }
 

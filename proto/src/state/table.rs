@@ -8,6 +8,9 @@
 //! | 4 | upstreams | id | `Upstream` | configuration |
 //! | 5 | links | id | `Link` | configuration |
 //! | 6 | tokens | id | `Token` | configuration |
+//! | 7 | signing keys | id | `SigningKey` | configuration |
+//! | 8 | token uses | id of the token | `LastUse` | uses of tokens |
+//! | 9 | cleanup policies | id of the group | `CleanupPolicy` | configuration, cleanups |
 //! | 10 | locations | digest, region | `BlobLocation` | completion |
 //! | 11 | rights | upstream, repository, digest | `Right` | completion, right by HEAD |
 //! | 12 | tags | upstream, repository, tag | `TagEntry` | completion |
@@ -20,6 +23,9 @@
 //! | 19 | entry counts | upstream | `EntryCount` | the same |
 //! | 20 | sessions | id | `Session` | sessions |
 //! | 21 | leases | lease key | `Lease` | leases |
+//! | 22 | identity providers | id | `IdentityProvider` | configuration |
+//! | 23 | claim rules | id | `ClaimRule` | configuration |
+//! | 24 | gitlab | empty | `GitLabInstance` | configuration |
 //! | 25 | indexing | empty | `Indexing` | steps of the index |
 //!
 //! Key parts: ids are 8 bytes, big-endian; texts end with a zero byte (none of them can contain one); a
@@ -48,6 +54,9 @@ pub enum Table {
     Upstreams = 4,
     Links = 5,
     Tokens = 6,
+    SigningKeys = 7,
+    TokenUses = 8,
+    CleanupPolicies = 9,
     Locations = 10,
     Rights = 11,
     Tags = 12,
@@ -60,18 +69,24 @@ pub enum Table {
     EntryCounts = 19,
     Sessions = 20,
     Leases = 21,
+    IdentityProviders = 22,
+    ClaimRules = 23,
+    GitLab = 24,
     Indexing = 25,
 }
 
 impl Table {
     /// Every table, by id.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::Counters,
         Self::Groups,
         Self::Registries,
         Self::Upstreams,
         Self::Links,
         Self::Tokens,
+        Self::SigningKeys,
+        Self::TokenUses,
+        Self::CleanupPolicies,
         Self::Locations,
         Self::Rights,
         Self::Tags,
@@ -84,6 +99,9 @@ impl Table {
         Self::EntryCounts,
         Self::Sessions,
         Self::Leases,
+        Self::IdentityProviders,
+        Self::ClaimRules,
+        Self::GitLab,
         Self::Indexing,
     ];
 
@@ -106,6 +124,9 @@ impl Table {
             Self::Upstreams => "upstreams",
             Self::Links => "links",
             Self::Tokens => "tokens",
+            Self::SigningKeys => "signing keys",
+            Self::TokenUses => "token uses",
+            Self::CleanupPolicies => "cleanup policies",
             Self::Locations => "locations",
             Self::Rights => "rights",
             Self::Tags => "tags",
@@ -118,6 +139,9 @@ impl Table {
             Self::EntryCounts => "entry counts",
             Self::Sessions => "sessions",
             Self::Leases => "leases",
+            Self::IdentityProviders => "identity providers",
+            Self::ClaimRules => "claim rules",
+            Self::GitLab => "gitlab",
             Self::Indexing => "indexing",
         }
     }
@@ -125,6 +149,9 @@ impl Table {
 
 /// The key of the one row of [`Table::Counters`].
 pub const COUNTERS_KEY: &[u8] = &[];
+
+/// The key of the one row of [`Table::GitLab`].
+pub const GITLAB_KEY: &[u8] = &[];
 
 /// The key of the one row of [`Table::Indexing`].
 pub const INDEXING_KEY: &[u8] = &[];

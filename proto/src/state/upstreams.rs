@@ -85,6 +85,9 @@ pub(super) fn update(
         // Twins that the first start made may be renamed: only what makes one is refused.
         check_twins(context, upstream.group, Some(id), settings)?;
         upstream.epoch = Epoch::from(context.index);
+    }
+    // Which upstreams are asked for a name depends on the rules too.
+    if moved || upstream.settings.rules != settings.rules {
         void_routes(context, id)?;
     }
     upstream.settings = settings.clone();

@@ -6,17 +6,23 @@ use super::configure::{self, count};
 use super::pb::meta::v1 as pb;
 use super::record::{credential_from, digest, hash_from, kind_from, kind_to, millis, role_from, role_to, sha1_from};
 use super::{DecodeError, Record};
+use super::{access, identity};
+use crate::domain::cleanup::CleanupSettings;
 use crate::domain::entry::{Descriptor, EntryRef, ObjectKey, Touch};
 use crate::domain::epoch::{Epoch, Revision};
 use crate::domain::fleet::Registration;
+use crate::domain::identity::{ClaimRuleSettings, ProviderSettings};
 use crate::domain::image::Reference;
 use crate::domain::lease::{
     AcquireRequest, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, LeaseKey, SessionId, TagVerdict,
 };
-use crate::domain::registry::{GroupId, LinkId, RegionId, RegistryId, UpstreamId};
+use crate::domain::principal::TokenUse;
+use crate::domain::registry::{
+    ClaimRuleId, GroupId, IdentityProviderId, LinkId, RegionId, RegistryId, SigningKeyId, TokenId, UpstreamId,
+};
 use crate::domain::time::Timestamp;
 use crate::domain::upstream::{Origin, SourceId, UpstreamSettings};
-use crate::state::command::{Bootstrap, Command, Proposal, PutToken};
+use crate::state::command::{Bootstrap, Command, CreateToken, EndCleanup, Proposal, PutToken, UpdateCleanupPolicy};
 
 pub(super) fn required<T>(value: Option<T>, message: &'static str, field: &'static str) -> Result<T, DecodeError> {
     value.ok_or(DecodeError::field(message, field))
@@ -212,6 +218,43 @@ fn command_to(command: &Command) -> pb::proposal::Command {
             role: role_to(token.role),
             expires_at: token.expires_at.map(|at| at.0),
         }),
+        Command::CreateToken(create) => Pb::CreateToken(create.to_message()),
+        Command::RevokeToken(id) => Pb::RevokeToken(pb::RevokeToken { id: id.0 }),
+        Command::RecordTokenUses(uses) => {
+            Pb::RecordTokenUses(pb::RecordTokenUses { uses: uses.iter().map(Record::to_message).collect() })
+        }
+        Command::AddSigningKey { sealed, public, newest } => Pb::AddSigningKey(pb::AddSigningKey {
+            sealed: Some(sealed.to_message()),
+            public: public.to_vec(),
+            newest: newest.map(|id| id.0),
+        }),
+        Command::RetireSigningKey(id) => Pb::RetireSigningKey(pb::RetireSigningKey { id: id.0 }),
+        Command::ResealSigningKey { id, sealed } => {
+            Pb::ResealSigningKey(pb::ResealSigningKey { id: id.0, sealed: Some(sealed.to_message()) })
+        }
+        Command::PutIdentityProvider { id, settings, at_most } => Pb::PutIdentityProvider(pb::PutIdentityProvider {
+            id: id.map(|id| id.0),
+            settings: Some(settings.to_message()),
+            at_most: *at_most as u64,
+        }),
+        Command::DeleteIdentityProvider(id) => Pb::DeleteIdentityProvider(pb::DeleteIdentityProvider { id: id.0 }),
+        Command::PutClaimRule { id, settings, at_most } => Pb::PutClaimRule(pb::PutClaimRule {
+            id: id.map(|id| id.0),
+            settings: Some(settings.to_message()),
+            at_most: *at_most as u64,
+        }),
+        Command::DeleteClaimRule(id) => Pb::DeleteClaimRule(pb::DeleteClaimRule { id: id.0 }),
+        Command::PutGitLab { url, rules } => {
+            Pb::PutGitlab(pb::PutGitLab { url: url.as_str().to_owned(), rules: identity::project_rules_to(rules) })
+        }
+        Command::DeleteGitLab => Pb::DeleteGitlab(pb::DeleteGitLab {}),
+        Command::CreateCleanupPolicy { group, settings } => {
+            Pb::CreateCleanupPolicy(pb::CreateCleanupPolicy { group: group.0, settings: Some(settings.to_message()) })
+        }
+        Command::UpdateCleanupPolicy(update) => Pb::UpdateCleanupPolicy(update.to_message()),
+        Command::DeleteCleanupPolicy(group) => Pb::DeleteCleanupPolicy(pb::DeleteCleanupPolicy { group: group.0 }),
+        Command::BeginCleanup(group) => Pb::BeginCleanup(pb::BeginCleanup { group: group.0 }),
+        Command::EndCleanup(end) => Pb::EndCleanup(end.to_message()),
         Command::OpenSession(registration) => Pb::OpenSession(pb::OpenSession {
             gateway: registration.gateway.0.clone(),
             region: registration.region.as_str().to_owned(),
@@ -290,6 +333,46 @@ fn command_from(command: pb::proposal::Command) -> Result<Command, DecodeError> 
             role: role_from(m.role, "PutToken")?,
             expires_at: m.expires_at.map(Timestamp),
         }),
+        Pb::CreateToken(m) => Command::CreateToken(CreateToken::from_message(m)?),
+        Pb::RevokeToken(m) => Command::RevokeToken(TokenId(m.id)),
+        Pb::RecordTokenUses(m) => {
+            Command::RecordTokenUses(m.uses.into_iter().map(TokenUse::from_message).collect::<Result<_, _>>()?)
+        }
+        Pb::AddSigningKey(m) => Command::AddSigningKey {
+            sealed: access::sealed_from(m.sealed, "AddSigningKey")?,
+            public: access::public_from(&m.public, "AddSigningKey")?,
+            newest: m.newest.map(SigningKeyId),
+        },
+        Pb::RetireSigningKey(m) => Command::RetireSigningKey(SigningKeyId(m.id)),
+        Pb::ResealSigningKey(m) => Command::ResealSigningKey {
+            id: SigningKeyId(m.id),
+            sealed: access::sealed_from(m.sealed, "ResealSigningKey")?,
+        },
+        Pb::PutIdentityProvider(m) => Command::PutIdentityProvider {
+            id: m.id.map(IdentityProviderId),
+            settings: ProviderSettings::from_message(required(m.settings, "PutIdentityProvider", "settings")?)?,
+            at_most: count(m.at_most),
+        },
+        Pb::DeleteIdentityProvider(m) => Command::DeleteIdentityProvider(IdentityProviderId(m.id)),
+        Pb::PutClaimRule(m) => Command::PutClaimRule {
+            id: m.id.map(ClaimRuleId),
+            settings: ClaimRuleSettings::from_message(required(m.settings, "PutClaimRule", "settings")?)?,
+            at_most: count(m.at_most),
+        },
+        Pb::DeleteClaimRule(m) => Command::DeleteClaimRule(ClaimRuleId(m.id)),
+        Pb::PutGitlab(m) => Command::PutGitLab {
+            url: identity::url(&m.url, "PutGitLab")?,
+            rules: identity::project_rules_from(m.rules)?,
+        },
+        Pb::DeleteGitlab(pb::DeleteGitLab {}) => Command::DeleteGitLab,
+        Pb::CreateCleanupPolicy(m) => Command::CreateCleanupPolicy {
+            group: GroupId(m.group),
+            settings: CleanupSettings::from_message(required(m.settings, "CreateCleanupPolicy", "settings")?)?,
+        },
+        Pb::UpdateCleanupPolicy(m) => Command::UpdateCleanupPolicy(UpdateCleanupPolicy::from_message(m)?),
+        Pb::DeleteCleanupPolicy(m) => Command::DeleteCleanupPolicy(GroupId(m.group)),
+        Pb::BeginCleanup(m) => Command::BeginCleanup(GroupId(m.group)),
+        Pb::EndCleanup(m) => Command::EndCleanup(EndCleanup::from_message(m)?),
         Pb::OpenSession(m) => Command::OpenSession(Registration {
             gateway: GatewayId(m.gateway),
             region: region(&m.region, "OpenSession")?,

@@ -2,13 +2,17 @@
 //!
 //! The generated code is in [`pb`]; nobody but this folder and the raft log looks at it.
 
+mod access;
+mod cleanup;
 mod command;
 mod configure;
 mod entries;
 mod fleet;
+mod identity;
 mod outcome;
 mod query;
 mod record;
+mod rule;
 
 pub use entries::AskedEntry;
 pub use fleet::KeepAlive;
@@ -94,5 +98,4 @@ pub trait Record: Sized {
 }
 
 #[cfg(test)]
-#[path = "round_trip_tests.rs"]
-mod tests;
+mod round_trip_tests;

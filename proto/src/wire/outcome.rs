@@ -7,7 +7,9 @@ use super::{DecodeError, Record};
 use crate::domain::entry::{BlobLocation, Right};
 use crate::domain::epoch::Revision;
 use crate::domain::lease::{Acquired, FencingToken, Holder, SessionId};
-use crate::domain::registry::{GroupId, LinkId, RegistryId, UpstreamId};
+use crate::domain::registry::{
+    ClaimRuleId, GroupId, IdentityProviderId, LinkId, RegistryId, SigningKeyId, TokenId, UpstreamId,
+};
 use crate::meta::WatchEvent;
 use crate::state::command::{Change, Changed, Outcome, Recorded, Refusal};
 
@@ -31,6 +33,15 @@ fn refusal_to(refusal: Refusal) -> pb::Refusal {
         Refusal::NoPosition => (Kind::NoPosition, 0),
         Refusal::TooManyRegistries(limit) => (Kind::TooManyRegistries, limit as u64),
         Refusal::Changed => (Kind::Changed, 0),
+        Refusal::NoIdentityProvider(id) => (Kind::NoIdentityProvider, id.0),
+        Refusal::NoClaimRule(id) => (Kind::NoClaimRule, id.0),
+        Refusal::TooManyIdentityProviders(limit) => (Kind::TooManyIdentityProviders, limit as u64),
+        Refusal::TooManyClaimRules(limit) => (Kind::TooManyClaimRules, limit as u64),
+        Refusal::NoToken(id) => (Kind::NoToken, id.0),
+        Refusal::NoSigningKey(id) => (Kind::NoSigningKey, id.0),
+        Refusal::NoCleanupPolicy(group) => (Kind::NoCleanupPolicy, group.0),
+        Refusal::TokenTaken => (Kind::TokenTaken, 0),
+        Refusal::HasCleanupPolicy(group) => (Kind::HasCleanupPolicy, group.0),
     };
     pb::Refusal { kind: kind.into(), subject }
 }
@@ -55,6 +66,15 @@ fn refusal_from(m: pb::Refusal) -> Result<Refusal, DecodeError> {
         Ok(Kind::NoPosition) => Refusal::NoPosition,
         Ok(Kind::TooManyRegistries) => Refusal::TooManyRegistries(count(m.subject)),
         Ok(Kind::Changed) => Refusal::Changed,
+        Ok(Kind::NoIdentityProvider) => Refusal::NoIdentityProvider(IdentityProviderId(m.subject)),
+        Ok(Kind::NoClaimRule) => Refusal::NoClaimRule(ClaimRuleId(m.subject)),
+        Ok(Kind::TooManyIdentityProviders) => Refusal::TooManyIdentityProviders(count(m.subject)),
+        Ok(Kind::TooManyClaimRules) => Refusal::TooManyClaimRules(count(m.subject)),
+        Ok(Kind::NoToken) => Refusal::NoToken(TokenId(m.subject)),
+        Ok(Kind::NoSigningKey) => Refusal::NoSigningKey(SigningKeyId(m.subject)),
+        Ok(Kind::NoCleanupPolicy) => Refusal::NoCleanupPolicy(GroupId(m.subject)),
+        Ok(Kind::TokenTaken) => Refusal::TokenTaken,
+        Ok(Kind::HasCleanupPolicy) => Refusal::HasCleanupPolicy(GroupId(m.subject)),
         Ok(Kind::Unspecified) | Err(_) => return Err(DecodeError::field("Refusal", "kind")),
     })
 }
@@ -109,6 +129,10 @@ impl Record for Result<Outcome, Refusal> {
             }
             Ok(Outcome::Linked { link, position }) => Pb::Linked(pb::Linked { link: link.0, position: *position }),
             Ok(Outcome::EntriesIndexed { complete }) => Pb::EntriesIndexed(pb::EntriesIndexed { complete: *complete }),
+            Ok(Outcome::TokenCreated(id)) => Pb::TokenCreated(id.0),
+            Ok(Outcome::SigningKeyAdded(id)) => Pb::SigningKeyAdded(id.0),
+            Ok(Outcome::IdentityProviderPut(id)) => Pb::IdentityProviderPut(id.0),
+            Ok(Outcome::ClaimRulePut(id)) => Pb::ClaimRulePut(id.0),
             Ok(Outcome::SessionOpened(session)) => Pb::SessionOpened(session.0),
             Ok(Outcome::Acquired(acquired)) => Pb::Acquired(acquired_to(acquired)),
             Ok(Outcome::Completed(Recorded::Outdated)) => Pb::Recorded(pb::Recorded { outdated: true, location: None }),
@@ -135,6 +159,10 @@ impl Record for Result<Outcome, Refusal> {
             },
             Pb::Linked(m) => Outcome::Linked { link: LinkId(m.link), position: m.position },
             Pb::EntriesIndexed(m) => Outcome::EntriesIndexed { complete: m.complete },
+            Pb::TokenCreated(id) => Outcome::TokenCreated(TokenId(id)),
+            Pb::SigningKeyAdded(id) => Outcome::SigningKeyAdded(SigningKeyId(id)),
+            Pb::IdentityProviderPut(id) => Outcome::IdentityProviderPut(IdentityProviderId(id)),
+            Pb::ClaimRulePut(id) => Outcome::ClaimRulePut(ClaimRuleId(id)),
             Pb::SessionOpened(session) => Outcome::SessionOpened(SessionId(session)),
             Pb::Acquired(acquired) => Outcome::Acquired(acquired_from(acquired)?),
             Pb::Recorded(m) if m.outdated => Outcome::Completed(Recorded::Outdated),

@@ -6,12 +6,14 @@ use super::command::{entry_from, entry_to, key_from, key_to, region, required};
 use super::pb::meta::v1 as pb;
 use super::record::{digest, millis};
 use super::{DecodeError, Record};
+use crate::domain::cleanup::CleanupPolicy;
 use crate::domain::configuration::Configuration;
 use crate::domain::entry::{BlobLocation, Descriptor, EntryRef, Right, Route, TagEntry, TagKey, Usage};
 use crate::domain::epoch::Revision;
+use crate::domain::identity::{ClaimRule, GitLabInstance, IdentityProvider};
 use crate::domain::image::{RepositoryName, Tag};
 use crate::domain::lease::{FencingToken, LeaseKey};
-use crate::domain::principal::Token;
+use crate::domain::principal::{SigningKey, Token};
 use crate::domain::registry::{Group, Link, Registry, RegistryId, UpstreamId};
 use crate::domain::upstream::Upstream;
 use crate::meta::Consistency;
@@ -80,6 +82,11 @@ impl Record for Configuration {
             upstreams: self.upstreams.iter().map(Record::to_message).collect(),
             links: self.links.iter().map(Record::to_message).collect(),
             tokens: self.tokens.iter().map(Record::to_message).collect(),
+            signing_keys: self.signing_keys.iter().map(Record::to_message).collect(),
+            cleanup_policies: self.cleanup_policies.iter().map(Record::to_message).collect(),
+            identity_providers: self.identity_providers.iter().map(Record::to_message).collect(),
+            claim_rules: self.claim_rules.iter().map(Record::to_message).collect(),
+            gitlab: self.gitlab.as_ref().map(Record::to_message),
         }
     }
 
@@ -91,6 +98,11 @@ impl Record for Configuration {
             upstreams: all::<Upstream>(m.upstreams)?,
             links: all::<Link>(m.links)?,
             tokens: all::<Token>(m.tokens)?,
+            signing_keys: all::<SigningKey>(m.signing_keys)?,
+            cleanup_policies: all::<CleanupPolicy>(m.cleanup_policies)?,
+            identity_providers: all::<IdentityProvider>(m.identity_providers)?,
+            claim_rules: all::<ClaimRule>(m.claim_rules)?,
+            gitlab: optional::<GitLabInstance>(m.gitlab)?,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::pb::meta::v1 as pb;
+use super::rule::{rules_from, rules_to};
 use super::{DecodeError, Record};
 use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::entry::{BlobLocation, ContentKind, Descriptor, ObjectKey, Right, Route, TagEntry, Usage};
@@ -82,6 +83,9 @@ impl Record for Counters {
             last_upstream: self.last_upstream,
             last_link: self.last_link,
             last_token: self.last_token,
+            last_signing_key: self.last_signing_key,
+            last_identity_provider: self.last_identity_provider,
+            last_claim_rule: self.last_claim_rule,
             configuration: self.configuration.0,
         }
     }
@@ -94,6 +98,9 @@ impl Record for Counters {
             last_upstream: m.last_upstream,
             last_link: m.last_link,
             last_token: m.last_token,
+            last_signing_key: m.last_signing_key,
+            last_identity_provider: m.last_identity_provider,
+            last_claim_rule: m.last_claim_rule,
             configuration: Revision(m.configuration),
         })
     }
@@ -218,6 +225,7 @@ impl Record for UpstreamSettings {
                 OnError::Stop => pb::OnError::Stop.into(),
                 OnError::Next => pb::OnError::Next.into(),
             },
+            rules: rules_to(&self.rules),
         }
     }
 
@@ -240,6 +248,7 @@ impl Record for UpstreamSettings {
                 Ok(pb::OnError::Next) => OnError::Next,
                 Err(_) => return Err(DecodeError::field(NAME, "on_error")),
             },
+            rules: rules_from(m.rules)?,
         })
     }
 }

@@ -136,7 +136,6 @@ pub(crate) fn sealed(sealing: u8) -> SealedSecret {
     SealedSecret { key_id: [1; 8], nonce: [sealing; 12], ciphertext: vec![sealing; 20] }
 }
 
-
 /// What a gateway does.
 impl World {
     fn session(&mut self) -> SessionId {

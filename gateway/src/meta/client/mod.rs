@@ -37,13 +37,13 @@ use roadstead_proto::domain::fleet::{Fleet, Registration, Report};
 use roadstead_proto::domain::image::{RepositoryName, Tag};
 use roadstead_proto::domain::lease::{AcquireRequest, Acquired, Completion, FencingToken, LeaseKey, SessionId};
 use roadstead_proto::domain::limits;
-use roadstead_proto::domain::registry::UpstreamId;
+use roadstead_proto::domain::registry::{GroupId, UpstreamId};
 use roadstead_proto::domain::time::Timestamp;
 use roadstead_proto::meta::{self, Consistency, Leases, MetaError, MetaStore, Watch};
 use roadstead_proto::rpc::Dialer;
 use roadstead_proto::rpc::revision::{put_revision, revision_of};
 use roadstead_proto::state::command::{Command, Outcome, Proposal, Recorded, Refusal};
-use roadstead_proto::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView};
+use roadstead_proto::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView, TokenView};
 use roadstead_proto::wire::pb::meta::v1 as pb;
 use roadstead_proto::wire::{Asked, AskedEntry, AwaitRelease, DecodeError, KeepAlive, Record};
 use tokio::time::Instant;
@@ -218,6 +218,11 @@ impl MetaStore for GrpcMeta {
     async fn entry(&self, entry: &EntryRef, consistency: Consistency) -> Result<Option<CachedEntry>, MetaError> {
         let call = |mut client: MetaClient, request| async move { client.get_entry(request).await };
         self.read(AskedEntry(entry.clone()), consistency, Staleness::IfNobodyKnowsBetter, call).await
+    }
+
+    async fn tokens(&self, group: Option<GroupId>, consistency: Consistency) -> Result<Vec<TokenView>, MetaError> {
+        let call = |mut client: MetaClient, request| async move { client.get_tokens(request).await };
+        self.read(group, consistency, Staleness::Never, call).await
     }
 
     async fn propose(&self, command: Command) -> Result<Outcome, MetaError> {

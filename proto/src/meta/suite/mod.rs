@@ -8,6 +8,7 @@
 //! | `world` | nothing: a store with something in it, and what a gateway does to it |
 //! | `configuration` | the first configuration, and what every write keeps |
 //! | `registries` | registries, upstreams and links, as somebody configures them |
+//! | `access` | tokens, signing keys, who else signs in, cleanup policies |
 //! | `leases` | one holder a key, tokens that increase, waits that end |
 //! | `content` | what a completion records, and whose right it is |
 //! | `entries` | the list of what is cached |
@@ -15,6 +16,7 @@
 //! | `watching` | every change, in order, and progress behind it |
 //! | `fleet` | what gateways hear of each other |
 
+mod access;
 mod configuration;
 mod content;
 mod entries;
@@ -56,6 +58,10 @@ where
             places_have_no_gaps,
             a_deleted_registry_takes_its_upstreams_along,
             a_change_undoes_nobody_elses;
+        access:
+            tokens_come_and_go,
+            gateways_hear_of_all_that_is_configured,
+            a_cleanup_is_due_runs_and_ends;
         leases:
             one_holder_per_key,
             tokens_strictly_increase,

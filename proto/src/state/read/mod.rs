@@ -4,7 +4,7 @@ mod entries;
 
 pub use entries::{EntryPage, EntryQuery, entries, entry};
 
-use super::rows::{Counters, Delivery, Lease, Rows, RowsError, Session, load, load_all};
+use super::rows::{Counters, Delivery, LastUse, Lease, Rows, RowsError, Session, load, load_all};
 use super::table::{self, Table, id_key};
 use crate::domain::configuration::Configuration;
 use crate::domain::digest::Digest;
@@ -13,7 +13,9 @@ use crate::domain::epoch::Revision;
 use crate::domain::image::{RepositoryName, Tag};
 use crate::domain::lease::{LeaseKey, SessionId};
 use crate::domain::limits;
-use crate::domain::registry::{Link, RegionId, UpstreamId};
+use crate::domain::principal::Token;
+use crate::domain::registry::{GroupId, Link, RegionId, UpstreamId};
+use crate::domain::time::Timestamp;
 use crate::domain::upstream::{Origin, Upstream};
 use crate::wire::Record;
 
@@ -76,6 +78,11 @@ pub fn configuration(rows: &dyn Rows, revision: Revision) -> Result<Configuratio
         upstreams: load_all(rows, Table::Upstreams, &[])?,
         links,
         tokens: load_all(rows, Table::Tokens, &[])?,
+        signing_keys: load_all(rows, Table::SigningKeys, &[])?,
+        cleanup_policies: load_all(rows, Table::CleanupPolicies, &[])?,
+        identity_providers: load_all(rows, Table::IdentityProviders, &[])?,
+        claim_rules: load_all(rows, Table::ClaimRules, &[])?,
+        gitlab: load(rows, Table::GitLab, table::GITLAB_KEY)?,
     })
 }
 
@@ -130,6 +137,26 @@ pub fn content(rows: &dyn Rows, query: &ContentQuery, revision: Revision) -> Res
 /// How often an entry was downloaded.
 pub fn usage(rows: &dyn Rows, entry: &EntryRef) -> Result<Option<Usage>, RowsError> {
     load(rows, Table::Usage, &table::entry_key(entry))
+}
+
+/// A token with what is not of the configuration: a use of it changes nothing that gateways have to hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenView {
+    /// The token.
+    pub token: Token,
+    /// When it was last used, as far as it was reported.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// The tokens of a group, or all, by number.
+pub fn tokens(rows: &dyn Rows, group: Option<GroupId>) -> Result<Vec<TokenView>, RowsError> {
+    let mut tokens: Vec<Token> = load_all(rows, Table::Tokens, &[])?;
+    tokens.retain(|token| group.is_none_or(|group| token.group == group));
+    let view = |token: Token| {
+        let used: Option<LastUse> = load(rows, Table::TokenUses, &id_key(token.id.0))?;
+        Ok(TokenView { token, last_used_at: used.map(|used| used.at) })
+    };
+    tokens.into_iter().map(view).collect()
 }
 
 /// The open sessions, by number.

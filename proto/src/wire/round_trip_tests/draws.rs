@@ -1,4 +1,4 @@
-//! Every stored value is read back as it was, and bytes of somebody else's making are an error, never a panic.
+//! Values as they may come: what the properties draw from.
 
 use std::time::Duration;
 
@@ -6,69 +6,70 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::*;
-use crate::domain::configuration::Configuration;
+use crate::domain::cleanup::{Cadence, CleanupSettings, KeepDays};
 use crate::domain::digest::{Algorithm, Digest};
-use crate::domain::entry::{
-    BlobLocation, CachedEntry, Content, ContentKind, Descriptor, EntryRef, ObjectKey, Right, Route, TagEntry,
-};
-use crate::domain::entry::{TagKey, Touch, Usage};
+use crate::domain::entry::{BlobLocation, CachedEntry, Content, ContentKind, Descriptor, EntryRef, ObjectKey, Right};
+use crate::domain::entry::{Touch, Usage};
 use crate::domain::epoch::{Epoch, Revision};
-use crate::domain::fleet::{Fleet, FleetMember, RateReading, Registration, Report, SourceStanding, Wait};
-use crate::domain::image::{Reference, RepositoryName, Tag};
+use crate::domain::fleet::{RateReading, Registration, Report, SourceStanding, Wait};
+use crate::domain::identity::{
+    Claim, ClaimRuleSettings, Claims, Jwks, ProjectRule, ProjectRules, ProviderKind, ProviderSettings, WebUrl,
+};
+use crate::domain::image::{Reference, Tag};
 use crate::domain::lease::{
     AcquireRequest, Acquired, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, Holder, LeaseKey,
     SessionId, TagVerdict,
 };
 use crate::domain::media::MediaType;
-use crate::domain::principal::{Role, Token, TokenHash};
+use crate::domain::pattern::Pattern;
+use crate::domain::principal::{Role, TokenHash, TokenUse};
 use crate::domain::registry::{
-    Group, GroupId, GroupRef, Link, LinkId, RegionId, Registry, RegistryId, TokenId, UpstreamId,
+    ClaimRuleId, GroupId, GroupRef, IdentityProviderId, Link, LinkId, RegionId, RegistryId, SigningKeyId, TokenId,
+    UpstreamId,
 };
+use crate::domain::rule::{Effect, Rule, Rules};
 use crate::domain::secret::SealedSecret;
 use crate::domain::text::{Description, DisplayName};
 use crate::domain::time::Timestamp;
+use crate::domain::upstream::UpstreamSettings;
 use crate::domain::upstream::{CredentialId, Credentials, OnError, OnNotFound, Origin, SourceId};
-use crate::domain::upstream::{Upstream, UpstreamSettings};
-use crate::meta::{Consistency, WatchEvent};
 use crate::state::command::{
-    Bootstrap, Change, Changed, Command, CreateRegistry, Outcome, Proposal, PutToken, Recorded, Refusal, UpdateRegistry,
+    Bootstrap, Changed, Command, CreateRegistry, CreateToken, EndCleanup, Outcome, PutToken, Recorded, Refusal,
+    UpdateCleanupPolicy, UpdateRegistry,
 };
-use crate::state::read::{ContentQuery, ContentView, EntryPage, EntryQuery, TagView, UpstreamContent};
-use crate::state::rows::{Counters, Delivery, EntryCount, Indexed, Indexing, Lease, Purge, Session};
 
-fn digest() -> impl Strategy<Value = Digest> {
+pub(super) fn digest() -> impl Strategy<Value = Digest> {
     (any::<bool>(), any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(long, a, b)| match long {
         false => Digest::Sha256(a),
         true => Digest::from_hash(Algorithm::Sha512, &[a, b].concat()).expect("64 bytes"),
     })
 }
 
-fn time() -> impl Strategy<Value = Timestamp> {
+pub(super) fn time() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp)
 }
 
-fn kind() -> impl Strategy<Value = ContentKind> {
+pub(super) fn kind() -> impl Strategy<Value = ContentKind> {
     prop_oneof![Just(ContentKind::Blob), Just(ContentKind::Manifest)]
 }
 
-fn role() -> impl Strategy<Value = Role> {
+pub(super) fn role() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Reader), Just(Role::Maintainer), Just(Role::Admin)]
 }
 
-fn media() -> impl Strategy<Value = MediaType> {
+pub(super) fn media() -> impl Strategy<Value = MediaType> {
     "[!-~][ -~]{0,30}".prop_map(|text| text.parse().expect("a media type"))
 }
 
-fn region() -> impl Strategy<Value = RegionId> {
+pub(super) fn region() -> impl Strategy<Value = RegionId> {
     "[a-z0-9-]{1,63}".prop_map(|text| text.parse().expect("a region"))
 }
 
-fn object() -> impl Strategy<Value = ObjectKey> {
+pub(super) fn object() -> impl Strategy<Value = ObjectKey> {
     (digest(), any::<u64>()).prop_map(|(digest, token)| ObjectKey { digest, token: FencingToken(token) })
 }
 
-fn entry() -> impl Strategy<Value = EntryRef> {
+pub(super) fn entry() -> impl Strategy<Value = EntryRef> {
     let reference = prop_oneof![
         "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,10}".prop_map(|tag| Reference::Tag(tag.parse().expect("a tag"))),
         digest().prop_map(Reference::Digest),
@@ -80,7 +81,7 @@ fn entry() -> impl Strategy<Value = EntryRef> {
     })
 }
 
-fn lease_key() -> impl Strategy<Value = LeaseKey> {
+pub(super) fn lease_key() -> impl Strategy<Value = LeaseKey> {
     let fill = (region(), ".{0,20}", any::<[u8; 16]>(), digest()).prop_map(|(region, origin, credential, digest)| {
         let source = SourceId { origin: Origin::from_stored(origin), credential: CredentialId(credential) };
         LeaseKey::Fill { region, source, digest }
@@ -88,7 +89,7 @@ fn lease_key() -> impl Strategy<Value = LeaseKey> {
     prop_oneof![fill, entry().prop_map(LeaseKey::Manifest)]
 }
 
-fn descriptor() -> impl Strategy<Value = Descriptor> {
+pub(super) fn descriptor() -> impl Strategy<Value = Descriptor> {
     (digest(), any::<u64>(), media(), kind()).prop_map(|(digest, size, media_type, kind)| Descriptor {
         digest,
         size,
@@ -97,7 +98,7 @@ fn descriptor() -> impl Strategy<Value = Descriptor> {
     })
 }
 
-fn sealed() -> impl Strategy<Value = SealedSecret> {
+pub(super) fn sealed() -> impl Strategy<Value = SealedSecret> {
     (any::<[u8; 8]>(), any::<[u8; 12]>(), any::<Vec<u8>>()).prop_map(|(key_id, nonce, ciphertext)| SealedSecret {
         key_id,
         nonce,
@@ -105,7 +106,7 @@ fn sealed() -> impl Strategy<Value = SealedSecret> {
     })
 }
 
-fn credentials() -> impl Strategy<Value = Credentials> {
+pub(super) fn credentials() -> impl Strategy<Value = Credentials> {
     (".{0,9}", sealed(), any::<[u8; 16]>()).prop_map(|(username, password, id)| Credentials {
         username,
         password,
@@ -113,11 +114,11 @@ fn credentials() -> impl Strategy<Value = Credentials> {
     })
 }
 
-fn settings() -> impl Strategy<Value = UpstreamSettings> {
+pub(super) fn settings() -> impl Strategy<Value = UpstreamSettings> {
     let url = "https?://[a-z]{1,5}(:[1-9][0-9]{0,3})?(/[a-z]{1,4}){0,2}(/v2/[a-z]{1,4}){0,2}/?";
-    let choices = (any::<bool>(), any::<bool>());
+    let choices = (any::<bool>(), any::<bool>(), rules());
     (url, ".{0,9}", option::of(".{0,9}"), option::of(credentials()), any::<(u64, u64)>(), choices).prop_map(
-        |(url, name, description, credentials, (validity, stale), (gone, next))| UpstreamSettings {
+        |(url, name, description, credentials, (validity, stale), (gone, next, rules))| UpstreamSettings {
             url: url.parse().expect("an address"),
             name,
             description,
@@ -126,11 +127,12 @@ fn settings() -> impl Strategy<Value = UpstreamSettings> {
             stale_if_error: Duration::from_millis(stale),
             on_not_found: if gone { OnNotFound::Gone } else { OnNotFound::Stale },
             on_error: if next { OnError::Next } else { OnError::Stop },
+            rules,
         },
     )
 }
 
-fn delivered() -> impl Strategy<Value = Delivered> {
+pub(super) fn delivered() -> impl Strategy<Value = Delivered> {
     let sha1 = option::of(any::<[u8; 20]>());
     let more = (kind(), sha1, vec(descriptor(), 0..4), option::of(any::<u64>()), any::<bool>());
     (object(), region(), any::<u64>(), media(), more).prop_map(
@@ -148,7 +150,7 @@ fn delivered() -> impl Strategy<Value = Delivered> {
     )
 }
 
-fn verdict() -> impl Strategy<Value = TagVerdict> {
+pub(super) fn verdict() -> impl Strategy<Value = TagVerdict> {
     // Registries count from 1.
     let registry = option::of(1..u64::MAX);
     let names = (digest(), option::of(".{0,9}"), registry, vec(any::<u64>(), 0..4), any::<(u64, u64)>()).prop_map(
@@ -164,7 +166,7 @@ fn verdict() -> impl Strategy<Value = TagVerdict> {
     prop_oneof![names, Just(TagVerdict::Gone)]
 }
 
-fn put_token() -> impl Strategy<Value = PutToken> {
+pub(super) fn put_token() -> impl Strategy<Value = PutToken> {
     (".{0,9}", any::<[u8; 32]>(), any::<u64>(), role(), option::of(time())).prop_map(
         |(name, hash, group, role, expires_at)| PutToken {
             name,
@@ -176,23 +178,147 @@ fn put_token() -> impl Strategy<Value = PutToken> {
     )
 }
 
-fn group_ref() -> impl Strategy<Value = GroupRef> {
+pub(super) fn group_ref() -> impl Strategy<Value = GroupRef> {
     prop_oneof![
         (1..=u64::MAX >> 1).prop_map(|id| GroupRef::Id(GroupId(id))),
         "[a-z]{1,5}(/[a-z0-9_.-]{0,3}[a-z]){0,2}".prop_map(|path| GroupRef::Path(path.parse().expect("a path"))),
     ]
 }
 
-fn name() -> impl Strategy<Value = DisplayName> {
+pub(super) fn name() -> impl Strategy<Value = DisplayName> {
     ".{0,9}[a-z]".prop_map(|text| text.parse().expect("a name"))
 }
 
-fn description() -> impl Strategy<Value = Description> {
+pub(super) fn description() -> impl Strategy<Value = Description> {
     ".{0,9}".prop_map(|text| text.parse().expect("a description"))
 }
 
+pub(super) fn cleanup() -> impl Strategy<Value = CleanupSettings> {
+    let days = (1u64..=365, prop::sample::select(vec![1u64, 7, 14, 30, 90]));
+    (any::<(bool, bool, bool)>(), days).prop_map(|((enabled, notify_on_success, notify_on_failure), (keep, every))| {
+        let (keep, cadence) = (KeepDays::new(keep).expect("days"), Cadence::new(every).expect("days"));
+        CleanupSettings { enabled, keep, cadence, notify_on_success, notify_on_failure }
+    })
+}
+
+pub(super) fn rules() -> impl Strategy<Value = Rules> {
+    let note = || option::of("[!-~]{1,9}".prop_map(|text| text.parse().expect("a note")));
+    let tag = option::of("[a-zA-Z0-9._-]{1,5}[*]{0,2}".prop_map(|text| text.parse().expect("a pattern")));
+    let rule = (any::<bool>(), "[a-z]{1,4}/[a-z*]{1,2}", tag, note(), note()).prop_map(
+        |(allow, image, tag, instead, reason)| Rule {
+            effect: if allow { Effect::Allow } else { Effect::Deny },
+            image: image.parse().expect("a pattern"),
+            tag,
+            instead,
+            reason,
+        },
+    );
+    vec(rule, 0..4).prop_map(|rules| Rules::new(rules).expect("few"))
+}
+
+pub(super) fn pattern() -> impl Strategy<Value = Pattern> {
+    "[a-z:/]{1,9}[*]{0,2}".prop_map(|text| text.parse().expect("a pattern"))
+}
+
+pub(super) fn web_url() -> impl Strategy<Value = WebUrl> {
+    "https?://[a-z]{1,9}(/[a-z]{0,4})?".prop_map(|text| text.parse().expect("an address"))
+}
+
+pub(super) fn provider() -> impl Strategy<Value = ProviderSettings> {
+    let kind = prop::sample::select(vec![
+        ProviderKind::Generic,
+        ProviderKind::GitLab,
+        ProviderKind::GitHub,
+        ProviderKind::Kubernetes,
+    ]);
+    let jwks = option::of(web_url()).prop_map(|url| url.map_or(Jwks::Discovery, Jwks::Url));
+    (name(), kind, web_url(), name(), jwks).prop_map(|(name, kind, issuer, audience, jwks)| ProviderSettings {
+        name,
+        kind,
+        issuer,
+        audience,
+        jwks,
+    })
+}
+
+pub(super) fn claim_rule() -> impl Strategy<Value = ClaimRuleSettings> {
+    let claim = (name(), pattern()).prop_map(|(name, value)| Claim { name, value });
+    (any::<(u64, u64)>(), vec(claim, 1..4), role()).prop_map(|((provider, group), claims, role)| ClaimRuleSettings {
+        provider: IdentityProviderId(provider),
+        claims: Claims::new(claims).expect("a few"),
+        group: GroupId(group),
+        role,
+    })
+}
+
+pub(super) fn project_rules() -> impl Strategy<Value = ProjectRules> {
+    let rule = (pattern(), any::<u64>(), role()).prop_map(|(project, group, role)| ProjectRule {
+        project,
+        group: GroupId(group),
+        role,
+    });
+    vec(rule, 0..4).prop_map(|rules| ProjectRules::new(rules).expect("few"))
+}
+
+/// Tokens, signing keys, who else signs in, cleanup policies.
+pub(super) fn access() -> impl Strategy<Value = Command> {
+    let token = (name(), any::<[u8; 32]>(), any::<u64>(), role(), option::of(time())).prop_map(
+        |(name, hash, group, role, expires_at)| {
+            let (hash, group) = (TokenHash(hash), GroupId(group));
+            Command::CreateToken(CreateToken { name, hash, group, role, expires_at })
+        },
+    );
+    let token_use = (any::<u64>(), time()).prop_map(|(token, used_at)| TokenUse { token: TokenId(token), used_at });
+    let add = (sealed(), any::<[u8; 32]>(), option::of(any::<u64>())).prop_map(|(sealed, public, newest)| {
+        Command::AddSigningKey { sealed, public, newest: newest.map(SigningKeyId) }
+    });
+    let provider = (option::of(any::<u64>()), provider(), any::<usize>()).prop_map(|(id, settings, at_most)| {
+        Command::PutIdentityProvider { id: id.map(IdentityProviderId), settings, at_most }
+    });
+    let rule = (option::of(any::<u64>()), claim_rule(), any::<usize>())
+        .prop_map(|(id, settings, at_most)| Command::PutClaimRule { id: id.map(ClaimRuleId), settings, at_most });
+    let update = (any::<u64>(), cleanup(), any::<[bool; 5]>()).prop_map(|(group, settings, says)| {
+        Command::UpdateCleanupPolicy(UpdateCleanupPolicy {
+            group: GroupId(group),
+            enabled: says[0].then_some(settings.enabled),
+            keep: says[1].then_some(settings.keep),
+            cadence: says[2].then_some(settings.cadence),
+            notify_on_success: says[3].then_some(settings.notify_on_success),
+            notify_on_failure: says[4].then_some(settings.notify_on_failure),
+        })
+    });
+    let end = (any::<(u64, u64, u64)>(), option::of(".{0,9}")).prop_map(
+        |((group, deleted_entries, deleted_bytes), failure)| {
+            Command::EndCleanup(EndCleanup { group: GroupId(group), deleted_entries, deleted_bytes, failure })
+        },
+    );
+    let numbered = (any::<u64>(), 0u8..6).prop_map(|(id, which)| match which {
+        0 => Command::RevokeToken(TokenId(id)),
+        1 => Command::RetireSigningKey(SigningKeyId(id)),
+        2 => Command::DeleteIdentityProvider(IdentityProviderId(id)),
+        3 => Command::DeleteClaimRule(ClaimRuleId(id)),
+        4 => Command::DeleteCleanupPolicy(GroupId(id)),
+        _ => Command::BeginCleanup(GroupId(id)),
+    });
+    let named = prop_oneof![
+        token,
+        vec(token_use, 0..4).prop_map(Command::RecordTokenUses),
+        add,
+        (any::<u64>(), sealed()).prop_map(|(id, sealed)| Command::ResealSigningKey { id: SigningKeyId(id), sealed }),
+        provider,
+        rule,
+        (web_url(), project_rules()).prop_map(|(url, rules)| Command::PutGitLab { url, rules }),
+        Just(Command::DeleteGitLab),
+        (any::<u64>(), cleanup())
+            .prop_map(|(group, settings)| Command::CreateCleanupPolicy { group: GroupId(group), settings }),
+        update,
+        end,
+    ];
+    prop_oneof![2 => named, 1 => numbered]
+}
+
 /// Registries, upstreams and links.
-fn configuring() -> impl Strategy<Value = Command> {
+pub(super) fn configuring() -> impl Strategy<Value = Command> {
     let create = (group_ref(), any::<bool>(), name(), option::of(description()), any::<usize>()).prop_map(
         |(group, create_group, name, description, at_most)| {
             Command::CreateRegistry(CreateRegistry { group, create_group, name, description, at_most })
@@ -225,7 +351,7 @@ fn configuring() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn command() -> impl Strategy<Value = Command> {
+pub(super) fn command() -> impl Strategy<Value = Command> {
     let bootstrap = (".{0,9}", ".{0,9}", vec(settings(), 0..3)).prop_map(|(group_path, registry_name, upstreams)| {
         Command::Bootstrap(Bootstrap { group_path, registry_name, upstreams })
     });
@@ -264,6 +390,7 @@ fn command() -> impl Strategy<Value = Command> {
     });
     prop_oneof![
         9 => configuring(),
+        9 => access(),
         12 => prop_oneof![
         bootstrap,
         update,
@@ -282,72 +409,11 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-#[track_caller]
-fn read_back<R: Record + PartialEq + std::fmt::Debug>(value: &R) {
-    assert_eq!(R::decode(&value.encode()).as_ref(), Ok(value));
-}
-
-/// Whatever the bytes are, an answer; and what was understood is understood alike once more.
-#[track_caller]
-fn survives<R: Record + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
-    if let Ok(value) = R::decode(bytes) {
-        read_back(&value);
-    }
-}
-
-/// Every record there is.
-#[track_caller]
-fn all_survive(bytes: &[u8]) {
-    survives::<Counters>(bytes);
-    survives::<Group>(bytes);
-    survives::<Registry>(bytes);
-    survives::<Link>(bytes);
-    survives::<SealedSecret>(bytes);
-    survives::<Credentials>(bytes);
-    survives::<UpstreamSettings>(bytes);
-    survives::<Upstream>(bytes);
-    survives::<Token>(bytes);
-    survives::<BlobLocation>(bytes);
-    survives::<Right>(bytes);
-    survives::<TagEntry>(bytes);
-    survives::<Route>(bytes);
-    survives::<Descriptor>(bytes);
-    survives::<Usage>(bytes);
-    survives::<Purge>(bytes);
-    survives::<Delivery>(bytes);
-    survives::<Indexed>(bytes);
-    survives::<EntryCount>(bytes);
-    survives::<Indexing>(bytes);
-    survives::<Asked<EntryQuery>>(bytes);
-    survives::<Asked<AskedEntry>>(bytes);
-    survives::<EntryPage>(bytes);
-    survives::<Option<CachedEntry>>(bytes);
-    survives::<Session>(bytes);
-    survives::<Lease>(bytes);
-    survives::<Proposal>(bytes);
-    survives::<Asked<()>>(bytes);
-    survives::<Asked<TagKey>>(bytes);
-    survives::<Asked<(UpstreamId, RepositoryName, Tag)>>(bytes);
-    survives::<Asked<ContentQuery>>(bytes);
-    survives::<Asked<EntryRef>>(bytes);
-    survives::<Configuration>(bytes);
-    survives::<TagView>(bytes);
-    survives::<Option<TagEntry>>(bytes);
-    survives::<Option<Usage>>(bytes);
-    survives::<ContentView>(bytes);
-    survives::<Result<Outcome, Refusal>>(bytes);
-    survives::<WatchEvent>(bytes);
-    survives::<KeepAlive>(bytes);
-    survives::<AwaitRelease>(bytes);
-    survives::<Fleet>(bytes);
-    survives::<LeaseKey>(bytes);
-}
-
-fn location() -> impl Strategy<Value = BlobLocation> {
+pub(super) fn location() -> impl Strategy<Value = BlobLocation> {
     (object(), any::<u64>(), time()).prop_map(|(key, size, stored_at)| BlobLocation { key, size, stored_at })
 }
 
-fn right() -> impl Strategy<Value = Right> {
+pub(super) fn right() -> impl Strategy<Value = Right> {
     (any::<u64>(), media(), kind(), option::of(any::<[u8; 20]>()), time(), any::<u64>()).prop_map(
         |(size, media_type, kind, sha1, created_at, epoch)| Right {
             size,
@@ -360,7 +426,7 @@ fn right() -> impl Strategy<Value = Right> {
     )
 }
 
-fn cached() -> impl Strategy<Value = CachedEntry> {
+pub(super) fn cached() -> impl Strategy<Value = CachedEntry> {
     let content = (any::<u64>(), media(), option::of(any::<[u8; 20]>())).prop_map(|(size, media_type, sha1)| Content {
         size,
         media_type,
@@ -375,7 +441,7 @@ fn cached() -> impl Strategy<Value = CachedEntry> {
     )
 }
 
-fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
+pub(super) fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
     let holder = (any::<(u64, u64)>(), ".{0,9}").prop_map(|((session, token), address)| {
         Acquired::Held(Holder { session: SessionId(session), token: FencingToken(token), address })
     });
@@ -383,7 +449,11 @@ fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
     let granted = any::<u64>().prop_map(|token| Acquired::Granted(FencingToken(token)));
     let created = any::<(u64, u64, u32)>().prop_map(|(a, b, position)| match position % 3 {
         0 => Outcome::RegistryCreated { registry: RegistryId(a), group: GroupId(b) },
+        1 if position % 2 == 0 => Outcome::TokenCreated(TokenId(a)),
         1 => Outcome::UpstreamCreated { upstream: UpstreamId(a), link: LinkId(b), position },
+        _ if position % 5 == 0 => Outcome::SigningKeyAdded(SigningKeyId(a)),
+        _ if position % 5 == 1 => Outcome::IdentityProviderPut(IdentityProviderId(a)),
+        _ if position % 5 == 2 => Outcome::ClaimRulePut(ClaimRuleId(a)),
         _ => Outcome::Linked { link: LinkId(a), position },
     });
     let done = prop_oneof![
@@ -405,6 +475,15 @@ fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
             Refusal::NoLink(LinkId(id)),
             Refusal::OtherGroup(UpstreamId(id)),
             Refusal::NameTaken,
+            Refusal::NoToken(TokenId(id)),
+            Refusal::NoSigningKey(SigningKeyId(id)),
+            Refusal::NoCleanupPolicy(GroupId(id)),
+            Refusal::NoIdentityProvider(IdentityProviderId(id)),
+            Refusal::NoClaimRule(ClaimRuleId(id)),
+            Refusal::TokenTaken,
+            Refusal::HasCleanupPolicy(GroupId(id)),
+            Refusal::TooManyIdentityProviders(limit),
+            Refusal::TooManyClaimRules(limit),
             Refusal::Twin(UpstreamId(id)),
             Refusal::AlreadyLinked,
             Refusal::NoPosition,
@@ -420,7 +499,7 @@ fn outcome() -> impl Strategy<Value = Result<Outcome, Refusal>> {
     prop_oneof![done.prop_map(Ok), refused.prop_map(Err)]
 }
 
-fn standing() -> impl Strategy<Value = SourceStanding> {
+pub(super) fn standing() -> impl Strategy<Value = SourceStanding> {
     let millis = || any::<u64>().prop_map(Duration::from_millis);
     let wait = move || option::of((millis(), any::<u16>()).prop_map(|(left, status)| Wait { left, status }));
     let rate = (option::of(any::<u64>()), any::<u64>(), millis(), millis())
@@ -436,155 +515,7 @@ fn standing() -> impl Strategy<Value = SourceStanding> {
     )
 }
 
-fn report() -> impl Strategy<Value = Report> {
+pub(super) fn report() -> impl Strategy<Value = Report> {
     (any::<bool>(), any::<(u64, u64)>(), vec(standing(), 0..3))
         .prop_map(|(draining, (fills, requests), standings)| Report { draining, fills, requests, standings })
-}
-
-proptest! {
-    #[test]
-    fn a_command_is_read_back_as_it_was(at in time(), command in command()) {
-        read_back(&Proposal { at, command });
-    }
-
-    #[test]
-    fn configuration_is_read_back_as_it_was(
-        settings in settings(),
-        token in put_token(),
-        numbers in any::<(u64, u64, u64, u64, u64, u32, bool)>(),
-        texts in (".{0,9}", option::of(".{0,9}")),
-        at in (time(), time()),
-    ) {
-        let (a, b, c, d, e, position, anonymous_pull) = numbers;
-        let ((name, description), (created_at, updated_at)) = (texts, at);
-        read_back(&Group { id: GroupId(a), path: name.clone(), created_at });
-        read_back(&Link { id: LinkId(a), registry: RegistryId(b), upstream: UpstreamId(c), position });
-        let (id, group, routing) = (RegistryId(a), GroupId(b), Revision(c));
-        read_back(&Registry { id, group, name, description, anonymous_pull, routing, created_at, updated_at });
-        read_back(&Upstream { id: UpstreamId(a), group, settings, epoch: Epoch(d), created_at, updated_at });
-        let PutToken { name, hash, group, role, expires_at } = token;
-        read_back(&Token { id: TokenId(a), name, hash, group, role, created_at, expires_at });
-        read_back(&Counters {
-            now: created_at,
-            last_group: a,
-            last_registry: b,
-            last_upstream: c,
-            last_link: d,
-            last_token: e,
-            configuration: Revision(position.into()),
-        });
-    }
-
-    #[test]
-    fn entries_are_read_back_as_they_were(
-        key in object(),
-        descriptor in descriptor(),
-        numbers in any::<(u64, u64, u64, u64)>(),
-        sha1 in option::of(any::<[u8; 20]>()),
-        etag in option::of(".{0,9}"),
-        gone_since in option::of(time()),
-        not_here in vec(any::<u64>(), 0..4),
-        region in region(),
-    ) {
-        let (size, a, b, c) = numbers;
-        let (created_at, updated_at, upstream_epoch) = (Timestamp(a), Timestamp(b), Epoch(c));
-        read_back(&BlobLocation { key, size, stored_at: created_at });
-        let Descriptor { digest, media_type, kind, .. } = descriptor.clone();
-        read_back(&descriptor);
-        read_back(&Right { size, media_type, kind, sha1, created_at, upstream_epoch });
-        let (checked_at, upstream_etag) = (Timestamp(size), etag.clone());
-        read_back(&TagEntry { digest, checked_at, created_at, updated_at, upstream_etag, gone_since, upstream_epoch });
-        let not_here = not_here.into_iter().map(UpstreamId).collect();
-        read_back(&Route { upstream: UpstreamId(a), not_here, routing: Revision(b) });
-        read_back(&Usage { downloads: size, downloaded_at: created_at });
-        read_back(&Purge { epoch: upstream_epoch, at: created_at });
-        read_back(&Delivery { at: created_at });
-        let gateway = etag.unwrap_or_default();
-        read_back(&Session { address: gateway.clone(), version: gateway.clone(), gateway, region, opened_at: created_at });
-        read_back(&Lease { session: SessionId(a), token: FencingToken(b), acquired_at: updated_at });
-    }
-
-    #[test]
-    fn answers_are_read_back_as_they_were(
-        outcome in outcome(),
-        report in report(),
-        entry in entry(),
-        key in lease_key(),
-        (location, right, descriptor) in (option::of(location()), option::of(right()), option::of(descriptor())),
-        elsewhere in vec((region(), location()), 0..3),
-        numbers in any::<(u64, u64, bool)>(),
-        (name, region) in (".{0,9}", region()),
-    ) {
-        let (a, b, delivered) = numbers;
-        read_back(&outcome);
-        read_back(&key);
-        read_back(&KeepAlive { session: SessionId(a), report: report.clone() });
-        read_back(&AwaitRelease { key, token: FencingToken(a), patience: Duration::from_millis(b) });
-        read_back(&WatchEvent::Progress(Revision(a)));
-        read_back(&WatchEvent::Changed(Change { revision: Revision(a), what: Changed::Configuration }));
-        read_back(&WatchEvent::Changed(Change { revision: Revision(b), what: Changed::Purged(entry.clone()) }));
-        for consistency in [Consistency::Local, Consistency::Linearizable] {
-            read_back(&Asked { question: entry.clone(), consistency });
-        }
-        let upstreams = vec![UpstreamContent { upstream: UpstreamId(b), right, descriptor, delivered }];
-        read_back(&ContentView { revision: Revision(a), location, upstreams, elsewhere });
-        let registration = Registration { gateway: GatewayId(name.clone()), region, address: name.clone(), version: name };
-        let standings = report.standings.clone();
-        let member = FleetMember {
-            session: SessionId(a),
-            registration,
-            opened_at: Timestamp(b),
-            report: delivered.then_some(report),
-            heard_ago: Duration::from_millis(a),
-        };
-        read_back(&Fleet { gateways: vec![member], standings });
-    }
-
-    #[test]
-    fn the_list_is_read_back_as_it_was(
-        entries in vec(cached(), 0..4),
-        (search, total) in (option::of(".{0,9}"), option::of(any::<u64>())),
-        (upstream, page, per_page) in any::<(u64, u64, usize)>(),
-        (has_next, is_cut) in any::<(bool, bool)>(),
-        (kind, after) in (kind(), option::of(any::<Vec<u8>>())),
-    ) {
-        read_back(&Indexed { kind });
-        read_back(&EntryCount { epoch: Epoch(upstream), entries: page });
-        read_back(&Indexing::Tags { after: after.clone() });
-        read_back(&Indexing::Rights { after });
-        let question = EntryQuery { upstream: UpstreamId(upstream), search, page, per_page };
-        read_back(&Asked { question, consistency: Consistency::Local });
-        if let Some(row) = entries.first() {
-            read_back(&Asked { question: AskedEntry(row.entry.clone()), consistency: Consistency::Local });
-        }
-        read_back(&entries.first().cloned());
-        read_back(&EntryPage { entries, has_next, total, is_cut });
-    }
-
-    #[test]
-    fn any_bytes_have_an_answer(bytes in vec(any::<u8>(), 0..200)) {
-        all_survive(&bytes);
-    }
-
-    /// A command with bytes changed, lost or doubled is nearly right, which random bytes never are.
-    #[test]
-    fn damaged_bytes_have_an_answer(
-        command in command(),
-        damage in vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..3), 1..4),
-    ) {
-        let mut bytes = Proposal { at: Timestamp(1), command }.encode();
-        for (at, byte, how) in damage {
-            let at = at.index(bytes.len());
-            match how {
-                0 => bytes[at] = byte,
-                1 if bytes.len() > 1 => { bytes.remove(at); }
-                _ => bytes.insert(at, byte),
-            }
-        }
-        all_survive(&bytes);
-        // What is nested in it is nearly right as another record.
-        for start in [2, 4, 6, 8, 10, 12] {
-            all_survive(bytes.get(start..).unwrap_or_default());
-        }
-    }
 }
