@@ -2,7 +2,8 @@
 
 use roadstead_gateway::seal::{Keyring, SealError};
 use roadstead_proto::domain::configuration::Configuration;
-use roadstead_proto::domain::principal::{Role, TokenHash};
+use roadstead_proto::domain::principal::{Role, Token, TokenHash};
+use roadstead_proto::domain::registry::GroupId;
 use roadstead_proto::domain::secret::Secret;
 use roadstead_proto::meta::{Consistency, MetaError, MetaStore};
 use roadstead_proto::state::command::{Command, PutToken};
@@ -65,17 +66,23 @@ pub(crate) fn unknown_mirror(settings: &Settings, configuration: &Configuration)
     })
 }
 
+/// The group that the first start made. It has the lowest number and stays; the first registry may be another one's by now, and
+/// a token is found by its name within its group.
+fn first_group(configuration: &Configuration) -> Option<GroupId> {
+    configuration.groups.iter().map(|group| group.id).min()
+}
+
 /// Puts the admin token in force; an earlier one of the same name ends.
 pub(crate) async fn put_admin_token(
     meta: &dyn MetaStore,
     configuration: &Configuration,
     token: &Secret,
 ) -> Result<(), ConfigureError> {
-    let (registry, _) = first_start::first_registry(configuration).ok_or(ConfigureError::NoRegistry)?;
+    let group = first_group(configuration).ok_or(ConfigureError::NoRegistry)?;
     let put = PutToken {
         name: ADMIN_TOKEN_NAME.to_owned(),
         hash: TokenHash::of(token.expose()),
-        group: registry.group,
+        group,
         role: Role::Admin,
         expires_at: None,
     };
@@ -86,5 +93,6 @@ pub(crate) async fn put_admin_token(
 /// Whether the stored admin token is another one.
 pub(crate) fn replaces(configuration: &Configuration, token: &Secret) -> bool {
     let hash = TokenHash::of(token.expose());
-    configuration.tokens.iter().any(|stored| stored.name == ADMIN_TOKEN_NAME && stored.hash != hash)
+    let is_it = |stored: &&Token| stored.name == ADMIN_TOKEN_NAME && Some(stored.group) == first_group(configuration);
+    configuration.tokens.iter().filter(is_it).any(|stored| stored.hash != hash)
 }
