@@ -15,7 +15,7 @@ use crate::domain::fleet::{RateReading, Registration, Report, SourceStanding, Wa
 use crate::domain::identity::{
     Claim, ClaimRuleSettings, Claims, Jwks, ProjectRule, ProjectRules, ProviderKind, ProviderSettings, WebUrl,
 };
-use crate::domain::image::{Reference, Tag};
+use crate::domain::image::Reference;
 use crate::domain::lease::{
     AcquireRequest, Acquired, Completion, Delivered, EarnedByHead, FencingToken, GatewayId, Holder, LeaseKey,
     SessionId, TagVerdict,
@@ -24,8 +24,7 @@ use crate::domain::media::MediaType;
 use crate::domain::pattern::Pattern;
 use crate::domain::principal::{Role, TokenHash, TokenUse};
 use crate::domain::registry::{
-    ClaimRuleId, GroupId, GroupRef, IdentityProviderId, Link, LinkId, RegionId, RegistryId, SigningKeyId, TokenId,
-    UpstreamId,
+    ClaimRuleId, GroupId, GroupRef, IdentityProviderId, LinkId, RegionId, RegistryId, SigningKeyId, TokenId, UpstreamId,
 };
 use crate::domain::rule::{Effect, Rule, Rules};
 use crate::domain::secret::SealedSecret;
@@ -34,7 +33,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::upstream::UpstreamSettings;
 use crate::domain::upstream::{CredentialId, Credentials, OnError, OnNotFound, Origin, SourceId};
 use crate::state::command::{
-    Bootstrap, Changed, Command, CreateRegistry, CreateToken, EndCleanup, Outcome, PutToken, Recorded, Refusal,
+    Bootstrap, Command, CreateRegistry, CreateToken, EndCleanup, Outcome, PutToken, Recorded, Refusal,
     UpdateCleanupPolicy, UpdateRegistry,
 };
 
