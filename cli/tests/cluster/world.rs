@@ -317,6 +317,11 @@ impl World {
 
     /// Waits until the metadata knows where an image's manifest and blobs are stored, and that they may be read.
     pub(crate) async fn until_recorded(&self, image: &Image) -> Duration {
+        self.until_recorded_in(RegionId::default_region(), image).await
+    }
+
+    /// The same of another region.
+    pub(crate) async fn until_recorded_in(&self, region: RegionId, image: &Image) -> Duration {
         let (meta, repository) = (self.meta(), image.name.split(':').next().expect("a name"));
         let digests = image.blobs.iter().map(|blob| &blob.digest).chain([&image.digest]);
         let began = Instant::now();
@@ -325,7 +330,7 @@ impl World {
                 upstreams: vec![UpstreamId(1)],
                 repository: repository.parse().unwrap(),
                 digest: digest.parse().unwrap(),
-                region: RegionId::default_region(),
+                region: region.clone(),
             };
             until("it is recorded", PATIENCE, async || {
                 let known = meta.content(&query, Consistency::Linearizable).await;

@@ -38,6 +38,8 @@ async fn a_region_copies_from_the_other_and_goes_on_alone() {
     assert!(asked.is_empty(), "the other region has it all: {asked:?}");
     let all = first.blobs.len() + 1;
     until("the copies are kept", PATIENCE, async || objects(&world, "trials-eu") == all).await;
+    // What is not recorded when its gateway is killed is nobody's.
+    world.until_recorded_in("eu".parse().unwrap(), &first).await;
     measured!("{} bytes came from the other region's bucket, none from the upstream", first.bytes());
 
     // No quorum, no upstream: the learner says where the other image is, and the other bucket has it.
