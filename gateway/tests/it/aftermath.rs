@@ -260,6 +260,9 @@ async fn whoever_is_chosen_and_sees_another_at_work_follows_it_for_nobody() {
     for body in bodies {
         read(body).await.unwrap();
     }
+    // Whoever follows hears at the same time what became of the bytes.
+    let whole = async || gateways[4].counted("roadstead_fills_followed_total", "ended\"} 12").await;
+    eventually("the one that came has followed to the end", whole).await;
     for gateway in &gateways[1..4] {
         assert!(!gateway.counted("roadstead_fills_followed_total", "ended").await);
     }
